@@ -1,0 +1,171 @@
+# Makefile - builds into build/$(MODE)/, programs in build/$(MODE)/bin/. `make help` lists the targets.
+#
+# A room's sources are found by folder: a new x.c needs no line here. x.simd.c is compiled once for each instruction set
+# (common/base/simd.h). proto/*.proto become build/$(MODE)/proto/*.pb-c.[ch].
+
+MODE ?= release
+B := build/$(MODE)
+VERSION := 0.1.0
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wformat=2 -Wundef \
+	-Wwrite-strings -Wvla -Wimplicit-fallthrough -Wno-format-nonliteral
+MODE_FLAGS_release := -O2 -g
+MODE_FLAGS_debug := -O0 -g3
+MODE_FLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+MODE_FLAGS_tsan := -O1 -g -fsanitize=thread
+MODE_FLAGS := $(MODE_FLAGS_$(MODE))
+ifeq ($(MODE_FLAGS),)
+$(error MODE is release, debug, asan or tsan, not '$(MODE)')
+endif
+
+PACKAGES_COMMON := zlib libjpeg libpng libprotobuf-c yaml-0.1 jansson nettle
+PACKAGES_DAEMON := libuv libsystemd libmicrohttpd
+PACKAGES_TRAINER := openblas hdf5
+PACKAGES_TESTS := cmocka
+INCLUDES := -I. -Icommon/include -I$(B) $(shell pkg-config --cflags $(PACKAGES_COMMON) $(PACKAGES_DAEMON) $(PACKAGES_TRAINER) 2>/dev/null)
+LIBS_COMMON := $(shell pkg-config --libs $(PACKAGES_COMMON) 2>/dev/null) -lm
+LIBS_DAEMON := $(shell pkg-config --libs $(PACKAGES_DAEMON) 2>/dev/null)
+LIBS_TRAINER := $(shell pkg-config --libs $(PACKAGES_TRAINER) 2>/dev/null)
+LIBS_TESTS := $(shell pkg-config --libs $(PACKAGES_TESTS) 2>/dev/null)
+
+override CFLAGS += -std=c17 -D_GNU_SOURCE -DBD_VERSION='"$(VERSION)"' -pthread -fPIC -fno-math-errno -fvisibility=hidden $(WARNINGS) $(MODE_FLAGS) $(INCLUDES)
+override LDFLAGS += -pthread $(filter -fsanitize%,$(MODE_FLAGS))
+
+# ---- sources by room ----
+
+PROTOS := $(wildcard proto/*.proto)
+PROTO_SOURCES := $(PROTOS:%.proto=$(B)/%.pb-c.c)
+COMMON_SOURCES := $(wildcard common/*/*.c)
+DAEMON_SOURCES := $(filter-out daemon/main.c,$(wildcard daemon/*.c daemon/*/*.c))
+TRAINER_SOURCES := $(filter-out trainer/main.c,$(wildcard trainer/*.c trainer/*/*.c))
+TOOLS_SOURCES := $(filter-out %/main.c,$(wildcard tools/*/*.c))
+UNIT_TESTS := $(wildcard tests/unit/*/test_*.c)
+TEST_SUPPORT_SOURCES := $(wildcard tests/support/*.c)
+
+LEVELS := baseline
+ifeq ($(shell uname -m),x86_64)
+LEVELS := baseline avx2 avx512
+endif
+LEVEL_FLAGS_baseline := -DBD_SIMD_LEVEL=0
+LEVEL_FLAGS_avx2 := -DBD_SIMD_LEVEL=1 -mavx2 -mfma
+LEVEL_FLAGS_avx512 := -DBD_SIMD_LEVEL=2 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512
+
+# objects_of SOURCES
+objects_of = $(patsubst %.c,$(B)/%.o,$(filter-out %.simd.c,$(1))) \
+	$(foreach level,$(LEVELS),$(patsubst %.simd.c,$(B)/%.$(level).o,$(filter %.simd.c,$(1))))
+
+COMMON_OBJECTS := $(call objects_of,$(COMMON_SOURCES)) $(PROTO_SOURCES:.c=.o)
+DAEMON_OBJECTS := $(call objects_of,$(DAEMON_SOURCES))
+TRAINER_OBJECTS := $(call objects_of,$(TRAINER_SOURCES))
+TOOLS_OBJECTS := $(call objects_of,$(TOOLS_SOURCES))
+SUPPORT_OBJECTS := $(call objects_of,$(TEST_SUPPORT_SOURCES))
+ALL_OBJECTS := $(COMMON_OBJECTS) $(DAEMON_OBJECTS) $(TRAINER_OBJECTS) $(TOOLS_OBJECTS) $(SUPPORT_OBJECTS)
+
+PROGRAMS := $(patsubst %,$(B)/bin/%,$(if $(wildcard daemon/main.c),batchd) $(if $(wildcard trainer/main.c),batchtrain) \
+	$(if $(wildcard tools/tfrecord/main.c),tfrecord) $(if $(wildcard tools/batchctl/main.c),batchctl))
+TEST_PROGRAMS := $(UNIT_TESTS:%.c=$(B)/%)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(PROGRAMS) ## build the programs into build/$(MODE)/bin
+
+# ---- compile ----
+
+# rebuilds when compiler or flags change
+$(B)/flags.stamp: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(CC) $(CFLAGS))' | cmp -s - $@ || echo '$(subst ','\'',$(CC) $(CFLAGS))' >$@
+FORCE:
+
+$(B)/%.pb-c.c $(B)/%.pb-c.h &: %.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(B) $<
+
+$(B)/%.pb-c.o: $(B)/%.pb-c.c $(B)/flags.stamp
+	$(CC) $(CFLAGS) -Wno-error -w -MMD -MP -c -o $@ $<
+
+$(B)/%.o: %.c $(B)/flags.stamp | $(PROTO_SOURCES)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+define simd_rule
+$(B)/%.$(1).o: %.simd.c $(B)/flags.stamp | $(PROTO_SOURCES)
+	@mkdir -p $$(@D)
+	$(CC) $(CFLAGS) $(if $(filter release,$(MODE)),-O3) $(LEVEL_FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+endef
+$(foreach level,$(LEVELS),$(eval $(call simd_rule,$(level))))
+
+define archive
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $(filter %.o,$^)
+endef
+$(B)/libcommon.a: $(COMMON_OBJECTS)
+	$(archive)
+$(B)/libdaemon.a: $(DAEMON_OBJECTS)
+	$(archive)
+$(B)/libtrainer.a: $(TRAINER_OBJECTS)
+	$(archive)
+$(B)/libtools.a: $(TOOLS_OBJECTS)
+	$(archive)
+$(B)/libsupport.a: $(SUPPORT_OBJECTS)
+	$(archive)
+
+# ---- link ----
+
+define link
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+endef
+$(B)/bin/batchd: LIBS = $(LIBS_DAEMON) $(LIBS_COMMON)
+$(B)/bin/batchd: $(B)/daemon/main.o $(B)/libdaemon.a $(B)/libcommon.a
+	$(link)
+$(B)/bin/batchtrain: LIBS = $(LIBS_TRAINER) $(LIBS_COMMON)
+$(B)/bin/batchtrain: $(B)/trainer/main.o $(B)/libtrainer.a $(B)/libcommon.a
+	$(link)
+$(B)/bin/tfrecord: LIBS = $(LIBS_COMMON)
+$(B)/bin/tfrecord: $(B)/tools/tfrecord/main.o $(B)/libtools.a $(B)/libcommon.a
+	$(link)
+$(B)/bin/batchctl: LIBS = $(LIBS_COMMON)
+$(B)/bin/batchctl: $(B)/tools/batchctl/main.o $(B)/libtools.a $(B)/libcommon.a
+	$(link)
+
+# A unit test links the archives of the rooms that its folder may see.
+$(B)/tests/unit/%: LIBS = $(LIBS_TESTS) $(LIBS_COMMON)
+$(B)/tests/unit/daemon/%: LIBS = $(LIBS_TESTS) $(LIBS_DAEMON) $(LIBS_COMMON)
+$(B)/tests/unit/trainer/%: LIBS = $(LIBS_TESTS) $(LIBS_TRAINER) $(LIBS_COMMON)
+$(B)/tests/unit/daemon/%: $(B)/tests/unit/daemon/%.o $(B)/libsupport.a $(B)/libdaemon.a $(B)/libcommon.a
+	$(link)
+$(B)/tests/unit/trainer/%: $(B)/tests/unit/trainer/%.o $(B)/libsupport.a $(B)/libtrainer.a $(B)/libcommon.a
+	$(link)
+$(B)/tests/unit/tools/%: $(B)/tests/unit/tools/%.o $(B)/libsupport.a $(B)/libtools.a $(B)/libcommon.a
+	$(link)
+$(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/libsupport.a $(B)/libcommon.a
+	$(link)
+
+# ---- test ----
+
+unit: all $(TEST_PROGRAMS) ## build and run the unit tests of this MODE
+	@tests/run-unit $(TEST_PROGRAMS)
+
+check: ## every test: rules, unit and integration tests, also under ASan+UBSan and TSan
+	@tests/check
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo '  MODE=release|debug|asan|tsan chooses the build; PREFIX and DESTDIR where install puts it'
+
+clean: ## remove build/
+	rm -rf build
+
+.PHONY: all unit check help clean FORCE
+
+-include $(ALL_OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(wildcard $(B)/*/main.d $(B)/tools/*/main.d)
