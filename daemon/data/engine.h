@@ -1,0 +1,46 @@
+/*
+ * engine.h - what all streams of one daemon share: the worker threads and the memory budget.
+ *
+ * Why: one CPU and memory budget per host. There is one worker thread per core and no more; each takes a run of rows of
+ * one slot of one stream, reads it, decodes it and comes back. Which stream is next is decided by worker time: the one
+ * that has used least of it goes first, so that a stream of large pictures and one of small numbers get equal shares.
+ * Threads: created, asked and destroyed on the loop thread. The threads inside are this module's own.
+ */
+#ifndef BD_DATA_ENGINE_H
+#define BD_DATA_ENGINE_H
+
+#include <stdint.h>
+
+#include "batchd/error.h"
+
+struct bd_engine;
+
+struct bd_engine_options {
+	unsigned threads; /* 0 = one per core that this process may run on */
+	uint64_t memory_bytes; /* for everything: rings, read buffers, decoders, cache. 0 = BD_ENGINE_DEFAULT_MEMORY_BYTES */
+	uint64_t cache_bytes; /* the part of it that decoded records may take, for streams that do not ask for their own share */
+	const char *cache_folder; /* indexes of shards; NULL: none are kept */
+	const char *quarantine_folder; /* where lists of damaged records go, one JSON lines file a dataset; NULL: only in memory */
+};
+
+#define BD_ENGINE_DEFAULT_MEMORY_BYTES (1ull << 30)
+
+/* More threads than this are a wrong option, not a machine. */
+#define BD_ENGINE_MAX_THREADS 1024
+
+/*
+ * Starts the threads. Returns 0; -ENOMEM where the host, or the memory group that this process runs in, cannot give memory_bytes,
+ * or where they do not suffice for the buffers of that many threads; -EINVAL for too many threads; -EAGAIN where
+ * the system refuses a thread. Options and their texts are copied.
+ */
+BD_MUST_CHECK int bd_engine_create(const struct bd_engine_options *options, struct bd_engine **ret_engine, struct bd_error *error);
+
+/* After all pipelines were destroyed. Waits until the threads have ended; takes NULL. */
+void bd_engine_destroy(struct bd_engine *engine);
+
+/* Bytes given away of the budget, and the budget. Any thread. */
+void bd_engine_memory(const struct bd_engine *engine, uint64_t *ret_used, uint64_t *ret_limit);
+
+unsigned bd_engine_threads(const struct bd_engine *engine);
+
+#endif
