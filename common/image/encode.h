@@ -1,0 +1,18 @@
+/*
+ * encode.h - pixels to JPEG and PNG files in memory.
+ *
+ * The same pixels give the same bytes: neither writes a time or a program's name. Threads: no state.
+ */
+#ifndef BD_IMAGE_ENCODE_H
+#define BD_IMAGE_ENCODE_H
+
+#include "common/image/pixels.h"
+
+/* Grey or RGB. quality 1 to 100; chroma is halved both ways below 90, kept from 90 on. *ret_bytes is freed by the caller. */
+BD_MUST_CHECK int bd_jpeg_encode(const struct bd_pixels *pixels, int quality, uint8_t **ret_bytes, size_t *ret_length,
+                                 struct bd_error *error);
+
+/* Grey or RGB, 8 bits. *ret_bytes is freed by the caller. */
+BD_MUST_CHECK int bd_png_encode(const struct bd_pixels *pixels, uint8_t **ret_bytes, size_t *ret_length, struct bd_error *error);
+
+#endif
