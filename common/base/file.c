@@ -18,7 +18,8 @@ int bd_file_read_full(int fd, void *buffer, size_t bytes, uint64_t offset, size_
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return bd_error_set(error, -errno, "read of %zu bytes at byte %llu: %s", bytes, (unsigned long long)offset, strerror(errno));
+			return bd_error_set(error, -errno, "read of %zu bytes at byte %llu: %s", bytes, (unsigned long long)offset,
+			                    strerror(errno));
 		if (got == 0)
 			break;
 		done += (size_t)got;
@@ -227,8 +228,8 @@ int bd_make_folders(const char *path, mode_t mode, struct bd_error *error)
 		*c = 0;
 		struct stat status;
 		if (mkdir(partial, mode) != 0 && (errno != EEXIST || stat(partial, &status) != 0 || !S_ISDIR(status.st_mode)))
-			result = bd_error_set(error, errno == EEXIST ? -ENOTDIR : -errno, "%s: cannot create the folder: %s", partial,
-			                      strerror(errno == EEXIST ? ENOTDIR : errno));
+			result = bd_error_set(error, errno == EEXIST ? -ENOTDIR : -errno, "%s: cannot create the folder: %s",
+			                      partial, strerror(errno == EEXIST ? ENOTDIR : errno));
 		*c = kept;
 		if (!kept)
 			break;

@@ -26,7 +26,8 @@ BD_MUST_CHECK int bd_file_read_full(int fd, void *buffer, size_t bytes, uint64_t
  * The whole file (or, for "-", standard input) in memory of its own, with a NUL behind it that *ret_length does not count; the caller
  * frees it. Returns 0, -EFBIG past limit_bytes, -EISDIR, -ENOMEM or -errno.
  */
-BD_MUST_CHECK int bd_file_read_all(const char *path, size_t limit_bytes, uint8_t **ret_bytes, size_t *ret_length, struct bd_error *error);
+BD_MUST_CHECK int bd_file_read_all(const char *path, size_t limit_bytes, uint8_t **ret_bytes, size_t *ret_length,
+                                   struct bd_error *error);
 
 /* Writes everything to a descriptor, over short writes and EINTR. Returns 0 or -errno. */
 BD_MUST_CHECK int bd_write_full(int fd, const void *bytes, size_t length, struct bd_error *error);
@@ -36,7 +37,7 @@ BD_MUST_CHECK int bd_write_full(int fd, const void *bytes, size_t length, struct
  * Zeroed is a valid, finished state.
  */
 struct bd_output {
-	FILE *stream;      /* to write to; fileno() gives the descriptor */
+	FILE *stream; /* to write to; fileno() gives the descriptor */
 	char *path, *temporary;
 	bool replace;
 };
@@ -51,9 +52,9 @@ BD_MUST_CHECK int bd_output_commit(struct bd_output *output, struct bd_error *er
 void bd_output_abandon(struct bd_output *output);
 
 /* Paths: strings of their own, freed by the caller; NULL only without memory. */
-char *bd_path_join(const char *folder, const char *name);    /* an absolute name stays as it is */
-char *bd_path_folder(const char *path);                        /* "a/b" -> "a", "b" -> "." */
-const char *bd_path_base(const char *path);                    /* borrowed from path */
+char *bd_path_join(const char *folder, const char *name); /* an absolute name stays as it is */
+char *bd_path_folder(const char *path); /* "a/b" -> "a", "b" -> "." */
+const char *bd_path_base(const char *path); /* borrowed from path */
 
 /* mkdir -p. Returns 0 also where the folder was there. */
 BD_MUST_CHECK int bd_make_folders(const char *path, mode_t mode, struct bd_error *error);

@@ -72,8 +72,8 @@ int bd_json_parse(const char *name, const char *text, size_t length, json_t **re
 	json_error_t problem;
 	json_t *value = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
 	if (!value)
-		return bd_error_set(error, json_error_code(&problem) == json_error_out_of_memory ? -ENOMEM : -EINVAL, "%s: line %d: %s", name,
-		                    problem.line, problem.text);
+		return bd_error_set(error, json_error_code(&problem) == json_error_out_of_memory ? -ENOMEM : -EINVAL,
+		                    "%s: line %d: %s", name, problem.line, problem.text);
 	*ret_value = value;
 	return 0;
 }

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BD_SHA256_HEX_BYTES 65      /* 64 digits and a NUL */
+#define BD_SHA256_HEX_BYTES 65 /* 64 digits and a NUL */
 
 /* One computation; opaque bytes with room for the library's context. */
 struct bd_sha256 {

@@ -12,8 +12,8 @@
 
 enum bd_simd_level {
 	BD_SIMD_BASELINE = 0,
-	BD_SIMD_AVX2 = 1,      /* AVX2 and FMA */
-	BD_SIMD_AVX512 = 2,    /* AVX-512 F, BW, DQ and VL */
+	BD_SIMD_AVX2 = 1, /* AVX2 and FMA */
+	BD_SIMD_AVX512 = 2, /* AVX-512 F, BW, DQ and VL */
 };
 
 /* The best level of this processor; $BATCHD_SIMD (baseline | avx2 | avx512) lowers it, for tests. Any thread. */

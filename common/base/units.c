@@ -14,14 +14,27 @@ struct unit {
 };
 
 static const struct unit size_units[] = {
-	{ "", 1 }, { "B", 1 }, { "kB", 1000 }, { "KB", 1000 }, { "MB", 1000000 }, { "GB", 1000000000 }, { "TB", 1000000000000 },
-	{ "KiB", 1ull << 10 }, { "MiB", 1ull << 20 }, { "GiB", 1ull << 30 }, { "TiB", 1ull << 40 },
-	{ "K", 1ull << 10 }, { "M", 1ull << 20 }, { "G", 1ull << 30 }, { NULL, 0 },
+	{ "", 1 },
+	{ "B", 1 },
+	{ "kB", 1000 },
+	{ "KB", 1000 },
+	{ "MB", 1000000 },
+	{ "GB", 1000000000 },
+	{ "TB", 1000000000000 },
+	{ "KiB", 1ull << 10 },
+	{ "MiB", 1ull << 20 },
+	{ "GiB", 1ull << 30 },
+	{ "TiB", 1ull << 40 },
+	{ "K", 1ull << 10 },
+	{ "M", 1ull << 20 },
+	{ "G", 1ull << 30 },
+	{ NULL, 0 },
 };
 
 static const struct unit duration_units[] = {
-	{ "", 1000000000 }, { "ns", 1 }, { "us", 1000 }, { "ms", 1000000 }, { "s", 1000000000 }, { "m", 60000000000 }, { "min", 60000000000 },
-	{ "h", 3600000000000 }, { NULL, 0 },
+	{ "", 1000000000 },  { "ns", 1 },          { "us", 1000 },         { "ms", 1000000 },
+	{ "s", 1000000000 }, { "m", 60000000000 }, { "min", 60000000000 }, { "h", 3600000000000 },
+	{ NULL, 0 },
 };
 
 /* digits[.digits]unit; exact for whole numbers, and below 2^63 in every case */
@@ -44,8 +57,8 @@ static int parse_with_unit(const char *text, const struct unit *units, uint64_t 
 		if (strcmp(end, unit->name) != 0)
 			continue;
 		uint64_t value;
-		if (__builtin_mul_overflow(whole, unit->factor, &value) || __builtin_add_overflow(value, (uint64_t)(fraction * (double)unit->factor), &value) ||
-		    value > INT64_MAX)
+		if (__builtin_mul_overflow(whole, unit->factor, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)(fraction * (double)unit->factor), &value) || value > INT64_MAX)
 			return -ERANGE;
 		*ret_value = value;
 		return 0;
@@ -57,7 +70,8 @@ int bd_parse_size(const char *text, uint64_t *ret_bytes, struct bd_error *error)
 {
 	int result = parse_with_unit(text, size_units, ret_bytes);
 	if (result)
-		return bd_error_set(error, -EINVAL, "'%s' is no size%s; write 256MiB or 4GB", text, result == -ERANGE ? " that fits" : "");
+		return bd_error_set(error, -EINVAL, "'%s' is no size%s; write 256MiB or 4GB", text,
+		                    result == -ERANGE ? " that fits" : "");
 	return 0;
 }
 
@@ -65,7 +79,8 @@ int bd_parse_duration(const char *text, uint64_t *ret_ns, struct bd_error *error
 {
 	int result = parse_with_unit(text, duration_units, ret_ns);
 	if (result)
-		return bd_error_set(error, -EINVAL, "'%s' is no duration%s; write 30s or 5m", text, result == -ERANGE ? " that fits" : "");
+		return bd_error_set(error, -EINVAL, "'%s' is no duration%s; write 30s or 5m", text,
+		                    result == -ERANGE ? " that fits" : "");
 	return 0;
 }
 
@@ -78,8 +93,10 @@ int bd_parse_u64(const char *text, uint64_t minimum, uint64_t maximum, uint64_t 
 		return bd_error_set(error, -EINVAL, "'%s' is no whole number", text);
 	if (errno || value < minimum || value > maximum) {
 		if (maximum == UINT64_MAX)
-			return bd_error_set(error, -EINVAL, "%s is outside of what is allowed: %llu or more", text, (unsigned long long)minimum);
-		return bd_error_set(error, -EINVAL, "%s is outside of %llu to %llu", text, (unsigned long long)minimum, (unsigned long long)maximum);
+			return bd_error_set(error, -EINVAL, "%s is outside of what is allowed: %llu or more", text,
+			                    (unsigned long long)minimum);
+		return bd_error_set(error, -EINVAL, "%s is outside of %llu to %llu", text, (unsigned long long)minimum,
+		                    (unsigned long long)maximum);
 	}
 	*ret_value = value;
 	return 0;

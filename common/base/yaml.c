@@ -19,10 +19,10 @@ struct bd_yaml_node {
 	enum bd_yaml_kind kind;
 	bool plain;
 	unsigned line;
-	char *text;                          /* scalar */
-	size_t count;                        /* sequence, mapping */
-	char **keys;                         /* mapping */
-	struct bd_yaml_node **children;      /* items, or values */
+	char *text; /* scalar */
+	size_t count; /* sequence, mapping */
+	char **keys; /* mapping */
+	struct bd_yaml_node **children; /* items, or values */
 };
 
 struct bd_yaml {
@@ -65,13 +65,14 @@ static int next_event(struct build *build, yaml_event_t *ret_event)
 	if (build->parser->error == YAML_MEMORY_ERROR)
 		return out_of_memory(build);
 	const yaml_mark_t *mark = &build->parser->problem_mark;
-	return bd_error_set(build->error, -EINVAL, "%s: line %zu: %s%s%s", build->yaml->name, mark->line + 1, build->parser->problem,
-	                    build->parser->context ? " " : "", build->parser->context ? build->parser->context : "");
+	return bd_error_set(build->error, -EINVAL, "%s: line %zu: %s%s%s", build->yaml->name, mark->line + 1,
+	                    build->parser->problem, build->parser->context ? " " : "",
+	                    build->parser->context ? build->parser->context : "");
 }
 
 static bool append_child(struct bd_yaml_node *node, char *key_take, struct bd_yaml_node *child)
 {
-	if ((node->count & (node->count - 1)) == 0) {      /* full at each power of two */
+	if ((node->count & (node->count - 1)) == 0) { /* full at each power of two */
 		size_t room = node->count ? 2 * node->count : 1;
 		struct bd_yaml_node **children = realloc(node->children, room * sizeof *children);
 		if (!children)
@@ -147,7 +148,8 @@ static int build_node(struct build *build, const yaml_event_t *event, unsigned d
 	if (event->type == YAML_ALIAS_EVENT)
 		return bd_error_set(build->error, -EINVAL, "%s: line %zu: aliases are not supported", build->yaml->name, line);
 	if (depth > DEPTH_LIMIT)
-		return bd_error_set(build->error, -EINVAL, "%s: line %zu: nested deeper than %d levels", build->yaml->name, line, DEPTH_LIMIT);
+		return bd_error_set(build->error, -EINVAL, "%s: line %zu: nested deeper than %d levels", build->yaml->name, line,
+		                    DEPTH_LIMIT);
 	struct bd_yaml_node *node = calloc(1, sizeof *node);
 	if (!node)
 		return out_of_memory(build);
@@ -161,7 +163,8 @@ static int build_node(struct build *build, const yaml_event_t *event, unsigned d
 		if (!node->text)
 			result = out_of_memory(build);
 		else if (strlen(node->text) != event->data.scalar.length)
-			result = bd_error_set(build->error, -EINVAL, "%s: line %zu: a value holds a NUL byte", build->yaml->name, line);
+			result = bd_error_set(build->error, -EINVAL, "%s: line %zu: a value holds a NUL byte", build->yaml->name,
+			                      line);
 	} else {
 		node->kind = event->type == YAML_MAPPING_START_EVENT ? BD_YAML_MAPPING : BD_YAML_SEQUENCE;
 		result = build_children(build, node, depth);
@@ -184,7 +187,8 @@ static int build_document(struct build *build)
 			return result;
 		yaml_event_type_t type = event.type;
 		if (type == YAML_DOCUMENT_START_EVENT && build->yaml->root)
-			result = bd_error_set(build->error, -EINVAL, "%s: line %zu: a second document", build->yaml->name, event.start_mark.line + 1);
+			result = bd_error_set(build->error, -EINVAL, "%s: line %zu: a second document", build->yaml->name,
+			                      event.start_mark.line + 1);
 		else if (type != YAML_STREAM_START_EVENT && type != YAML_DOCUMENT_START_EVENT && type != YAML_DOCUMENT_END_EVENT &&
 		         type != YAML_STREAM_END_EVENT)
 			result = build_node(build, &event, 0, &build->yaml->root);
@@ -317,7 +321,8 @@ int bd_yaml_check_keys(const struct bd_yaml_node *mapping, const char *what, con
 			continue;
 		const char *nearest = bd_nearest_word(mapping->keys[i], keys);
 		if (nearest)
-			return bd_yaml_error(mapping->children[i], error, "unknown key '%s' in %s; did you mean '%s'?", mapping->keys[i], what, nearest);
+			return bd_yaml_error(mapping->children[i], error, "unknown key '%s' in %s; did you mean '%s'?",
+			                     mapping->keys[i], what, nearest);
 		return bd_yaml_error(mapping->children[i], error, "unknown key '%s' in %s", mapping->keys[i], what);
 	}
 	return 0;
@@ -370,7 +375,8 @@ int bd_yaml_get_double(const struct bd_yaml_node *node, const char *what, double
 
 int bd_yaml_get_bool(const struct bd_yaml_node *node, const char *what, bool *ret_value, struct bd_error *error)
 {
-	static const char *const yes[] = { "true", "True", "TRUE", "yes", "on", NULL }, *const no[] = { "false", "False", "FALSE", "no", "off", NULL };
+	static const char *const yes[] = { "true", "True", "TRUE", "yes", "on", NULL }, *const no[] = { "false", "False", "FALSE",
+		                                                                                        "no",    "off",   NULL };
 	if (node->kind == BD_YAML_SCALAR) {
 		for (size_t i = 0; yes[i]; i++) {
 			if (!strcmp(node->text, yes[i]) || !strcmp(node->text, no[i])) {
@@ -389,7 +395,8 @@ int bd_yaml_get_size(const struct bd_yaml_node *node, const char *what, uint64_t
 	return bd_parse_size(node->text, ret_bytes, error) ? value_error(node, what, error) : 0;
 }
 
-int bd_yaml_get_choice(const struct bd_yaml_node *node, const char *what, const char *const *names, int *ret_index, struct bd_error *error)
+int bd_yaml_get_choice(const struct bd_yaml_node *node, const char *what, const char *const *names, int *ret_index,
+                       struct bd_error *error)
 {
 	const char *text = node->kind == BD_YAML_SCALAR ? node->text : "";
 	for (int i = 0; names[i]; i++) {

@@ -14,12 +14,12 @@
 #define BD_NPY_MAX_RANK 6
 
 struct bd_npy {
-	char dtype[8];                       /* "<f4", "<f8", "<i8", "<u2", "|u1" */
+	char dtype[8]; /* "<f4", "<f8", "<i8", "<u2", "|u1" */
 	int rank;
 	int64_t shape[BD_NPY_MAX_RANK];
-	size_t count;                        /* elements */
-	const void *data;                    /* C order, borrowed from `file` */
-	void *file;                          /* freed by bd_npy_free */
+	size_t count; /* elements */
+	const void *data; /* C order, borrowed from `file` */
+	void *file; /* freed by bd_npy_free */
 };
 
 /* The path of a file under ../shared; false where it is not there. */

@@ -22,8 +22,8 @@ extern "C" {
 #define BD_ERROR_TEXT_BYTES 1024
 
 struct bd_error {
-	int code;                          /* negative errno, 0 = none */
-	char text[BD_ERROR_TEXT_BYTES];    /* NUL-terminated, one line */
+	int code; /* negative errno, 0 = none */
+	char text[BD_ERROR_TEXT_BYTES]; /* NUL-terminated, one line */
 };
 
 #define BD_MUST_CHECK __attribute__((warn_unused_result))

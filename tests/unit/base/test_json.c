@@ -50,7 +50,7 @@ static void sha256_of_a_known_text(void **state)
 {
 	(void)state;
 	char hex[BD_SHA256_HEX_BYTES];
-	bd_sha256_hex("abc", 3, hex);      /* FIPS 180-4, example */
+	bd_sha256_hex("abc", 3, hex); /* FIPS 180-4, example */
 	assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 

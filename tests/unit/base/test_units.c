@@ -11,7 +11,8 @@ static void sizes_are_read(void **state)
 	static const struct {
 		const char *text;
 		uint64_t bytes;
-	} good[] = { { "0", 0 }, { "123", 123 }, { "256MiB", 268435456 }, { "4GB", 4000000000 }, { "1.5GiB", 1610612736 }, { "2 KiB", 2048 } };
+	} good[] = { { "0", 0 },       { "123", 123 }, { "256MiB", 268435456 }, { "4GB", 4000000000 }, { "1.5GiB", 1610612736 },
+		     { "2 KiB", 2048 } };
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
 		uint64_t bytes;
 		assert_int_equal(bd_parse_size(good[i].text, &bytes, NULL), 0);

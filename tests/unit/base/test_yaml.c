@@ -63,7 +63,9 @@ static void wrong_values_are_refused_with_their_line(void **state)
 static void broken_documents_are_refused(void **state)
 {
 	(void)state;
-	static const char *const broken[] = { "", "a: [1, 2", "a: 1\na: 2\n", "a: &x 1\nb: *x\n", "? [k]\n: v\n", "a: 1\n---\nb: 2\n", "a: \"x\\0y\"\n", "\x01" };
+	static const char *const broken[] = {
+		"", "a: [1, 2", "a: 1\na: 2\n", "a: &x 1\nb: *x\n", "? [k]\n: v\n", "a: 1\n---\nb: 2\n", "a: \"x\\0y\"\n", "\x01"
+	};
 	for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
 		struct bd_yaml *yaml = NULL;
 		struct bd_error error = { 0 };

@@ -1,0 +1,148 @@
+#include "common/base/progress.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/units.h"
+
+#define TERMINAL_INTERVAL_NS (100 * BD_NS_PER_MS) /* faster is flicker */
+#define PLAIN_INTERVAL_NS (5 * BD_NS_PER_S) /* a log of an hour stays readable */
+#define BAR_CELLS 24
+#define LINE_BYTES 512
+
+struct bd_progress {
+	char label[64], unit[24], note[160];
+	uint64_t total, done;
+	uint64_t begin_ns, drawn_ns;
+	bool terminal, colour, on_line;
+};
+
+struct bd_progress *bd_progress_create(const char *label, uint64_t total, const char *unit, bool quiet)
+{
+	if (quiet)
+		return NULL;
+	struct bd_progress *progress = calloc(1, sizeof *progress);
+	if (!progress)
+		return NULL;
+	snprintf(progress->label, sizeof progress->label, "%s", label);
+	snprintf(progress->unit, sizeof progress->unit, "%s", unit);
+	progress->total = total;
+	progress->begin_ns = progress->drawn_ns = bd_now_ns();
+	const char *kind = getenv("TERM");
+	progress->terminal = isatty(STDERR_FILENO) && kind && strcmp(kind, "dumb") != 0;
+	progress->colour = progress->terminal && !getenv("NO_COLOR");
+	return progress;
+}
+
+/* Eighths of a cell, so that the bar moves smoothly. */
+static void draw_bar(const struct bd_progress *progress, char *out, size_t size)
+{
+	static const char *const eighths[] = { "", "▏", "▎", "▍", "▌", "▋", "▊", "▉" };
+	double share = progress->total ? (double)progress->done / (double)progress->total : 0;
+	unsigned filled = (unsigned)((share > 1 ? 1 : share) * BAR_CELLS * 8);
+	size_t length = 0;
+	for (unsigned cell = 0; cell < BAR_CELLS; cell++) {
+		unsigned inside = filled > cell * 8 ? filled - cell * 8 : 0;
+		const char *glyph = inside >= 8 ? "█" : inside ? eighths[inside] : " ";
+		length += (size_t)snprintf(out + length, size - length, "%s", glyph);
+	}
+}
+
+static void format_rate(double rate, char *out, size_t size)
+{
+	snprintf(out, size, rate < 10 ? "%.1f" : "%.0f", rate);
+}
+
+static void format_state(const struct bd_progress *progress, uint64_t now, char *out, size_t size)
+{
+	double seconds = (double)(now - progress->begin_ns) * 1e-9, rate = seconds > 0 ? (double)progress->done / seconds : 0;
+	char rate_text[32], left_text[32] = "";
+	format_rate(rate, rate_text, sizeof rate_text);
+	if (progress->total && rate > 0 && progress->done < progress->total)
+		bd_format_duration((double)(progress->total - progress->done) / rate, left_text, sizeof left_text);
+	else
+		bd_format_duration(seconds, left_text, sizeof left_text);
+	bool running = progress->total && progress->done < progress->total;
+	size_t length = 0;
+	if (progress->total)
+		length += (size_t)snprintf(out, size, "%llu/%llu %s", (unsigned long long)progress->done,
+		                           (unsigned long long)progress->total, progress->unit);
+	else
+		length += (size_t)snprintf(out, size, "%llu %s", (unsigned long long)progress->done, progress->unit);
+	snprintf(out + length, size - length, "  %s %s/s  %s%s%s%s", rate_text, progress->unit, running ? "" : "in ", left_text,
+	         running ? " left" : "", progress->note[0] ? "  " : "");
+	strncat(out, progress->note, size - strlen(out) - 1);
+}
+
+static unsigned terminal_columns(void)
+{
+	struct winsize window;
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col ? window.ws_col : 80;
+}
+
+static void draw(struct bd_progress *progress, uint64_t now)
+{
+	char state[LINE_BYTES], bar[BAR_CELLS * 4 + 1] = "";
+	format_state(progress, now, state, sizeof state);
+	progress->drawn_ns = now;
+	if (!progress->terminal) {
+		fprintf(stderr, "%s: %s\n", progress->label, state);
+		return;
+	}
+	unsigned columns = terminal_columns(), fixed = (unsigned)strlen(progress->label) + 2;
+	bool room_for_bar = progress->total && columns > fixed + BAR_CELLS + 24;
+	if (room_for_bar) {
+		draw_bar(progress, bar, sizeof bar);
+		fixed += BAR_CELLS + 3;
+	}
+	if (columns > fixed && strlen(state) > columns - fixed - 1)
+		state[columns - fixed - 1] = 0;
+	const char *on = progress->colour ? "\x1b[36m" : "", *off = progress->colour ? "\x1b[0m" : "";
+	if (room_for_bar)
+		fprintf(stderr, "\r\x1b[K%s  %s▕%s▏%s %s", progress->label, on, bar, off, state);
+	else
+		fprintf(stderr, "\r\x1b[K%s  %s", progress->label, state);
+	fflush(stderr);
+	progress->on_line = true;
+}
+
+void bd_progress_update(struct bd_progress *progress, uint64_t done, const char *note)
+{
+	if (!progress)
+		return;
+	progress->done = done;
+	uint64_t now = bd_now_ns();
+	if (now - progress->drawn_ns < (progress->terminal ? TERMINAL_INTERVAL_NS : PLAIN_INTERVAL_NS))
+		return;
+	snprintf(progress->note, sizeof progress->note, "%s", note ? note : "");
+	draw(progress, now);
+}
+
+void bd_progress_set_total(struct bd_progress *progress, uint64_t total)
+{
+	if (progress)
+		progress->total = total;
+}
+
+void bd_progress_clear(struct bd_progress *progress)
+{
+	if (!progress || !progress->on_line)
+		return;
+	fputs("\r\x1b[K", stderr);
+	fflush(stderr);
+	progress->on_line = false;
+}
+
+void bd_progress_finish(struct bd_progress *progress)
+{
+	if (!progress)
+		return;
+	draw(progress, bd_now_ns());
+	if (progress->terminal)
+		fputc('\n', stderr);
+	free(progress);
+}
