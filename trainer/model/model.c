@@ -64,15 +64,7 @@ bool bd_layer_config_add_input(struct bd_layer_config *config, const char *name)
 
 void bd_model_init(struct bd_model *model)
 {
-	*model = (struct bd_model){
-		.base = { .alpha = 1 },
-		.optimizer = { .learning_rate = -1,
-		               .rho = -1,
-		               .beta_1 = -1,
-		               .beta_2 = -1,
-		               .epsilon = -1,
-		               .initial_accumulator_value = -1 },
-	};
+	*model = (struct bd_model){ .base = { .alpha = 1 } };
 }
 
 void bd_model_finish(struct bd_model *model)
@@ -86,12 +78,6 @@ void bd_model_finish(struct bd_model *model)
 	free(model->base.weights);
 	free(model->base.trainable_from);
 	free(model->weights);
-	free(model->loss.name);
-	free(model->optimizer.name);
-	free(model->optimizer.schedule.name);
-	free(model->optimizer.schedule.boundaries);
-	free(model->optimizer.schedule.values);
-	free_strings(model->metrics, model->metric_count);
 	free_strings(model->classes, model->class_count);
 	free(model->path);
 	*model = (struct bd_model){ 0 };

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "trainer/model/compatibility.h"
+
 enum bd_padding { BD_PADDING_VALID, BD_PADDING_SAME };
 
 enum bd_activation {
@@ -32,9 +34,6 @@ enum bd_initializer {
 	BD_INITIALIZER_ZEROS,
 	BD_INITIALIZER_ONES,
 };
-
-/* Whose meaning counts where Keras 2, Keras 3, TensorFlow 1 and PyTorch differ. */
-enum bd_compatibility { BD_COMPATIBILITY_KERAS3, BD_COMPATIBILITY_KERAS2, BD_COMPATIBILITY_TF1, BD_COMPATIBILITY_TORCH };
 
 /* The words of the enums above in their order, NULL-terminated (for bd_yaml_get_choice and summaries). */
 extern const char *const bd_padding_names[];
@@ -83,37 +82,6 @@ struct bd_base_config {
 	enum bd_compatibility compatibility;
 };
 
-/* A number < 0 means "the optimizer's own default", where marked. */
-struct bd_optimizer_config {
-	char *name; /* sgd | rmsprop | adam | adamw | adagrad … */
-	double learning_rate; /* <0 default */
-	double momentum; /* 0 */
-	bool nesterov, centered, amsgrad;
-	double rho; /* <0 default */
-	double beta_1, beta_2; /* <0 default */
-	double epsilon; /* <0 default */
-	double initial_accumulator_value; /* <0 default */
-	double weight_decay; /* 0 = none */
-	double clip_norm, clip_value, global_clip_norm; /* 0 = none */
-	enum bd_compatibility compatibility;
-	struct bd_schedule_config {
-		char *name; /* NULL = constant; exponential_decay | cosine_decay | piecewise_constant | … */
-		uint64_t decay_steps, warmup_steps;
-		double decay_rate, alpha, power, end_learning_rate, warmup_target;
-		bool staircase, cycle;
-		uint64_t *boundaries; /* piecewise_constant: boundary_count, and one value more */
-		double *values;
-		size_t boundary_count;
-	} schedule;
-};
-
-struct bd_loss_config {
-	char *name; /* binary_crossentropy | sparse_categorical_crossentropy | … */
-	double label_smoothing;
-	bool from_logits;
-	enum bd_compatibility compatibility;
-};
-
 struct bd_model {
 	uint32_t height, width, channels; /* of the input picture */
 	struct bd_base_config base;
@@ -121,10 +89,6 @@ struct bd_model {
 	size_t layer_count;
 	size_t base_layer_count;
 	char *weights; /* initial values for named layers; NULL: none */
-	struct bd_loss_config loss;
-	struct bd_optimizer_config optimizer;
-	char **metrics;
-	size_t metric_count;
 	char **classes; /* names, of the dataset */
 	size_t class_count;
 	char *path; /* of the file, for messages; may be NULL */
