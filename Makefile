@@ -19,9 +19,10 @@ MODE_FLAGS_release := -O2 -g
 MODE_FLAGS_debug := -O0 -g3
 MODE_FLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 MODE_FLAGS_tsan := -O1 -g -fsanitize=thread
+MODE_FLAGS_fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined
 MODE_FLAGS := $(MODE_FLAGS_$(MODE))
 ifeq ($(MODE_FLAGS),)
-$(error MODE is release, debug, asan or tsan, not '$(MODE)')
+$(error MODE is release, debug, asan, tsan or fuzz, not '$(MODE)')
 endif
 
 PACKAGES_COMMON := zlib libjpeg libpng libprotobuf-c yaml-0.1 jansson nettle
@@ -46,6 +47,10 @@ DAEMON_SOURCES := $(filter-out daemon/main.c,$(wildcard daemon/*.c daemon/*/*.c)
 TRAINER_SOURCES := $(filter-out trainer/main.c,$(wildcard trainer/*.c trainer/*/*.c))
 TOOLS_SOURCES := $(filter-out %/main.c,$(wildcard tools/*/*.c))
 UNIT_TESTS := $(wildcard tests/unit/*/test_*.c)
+INTEGRATION_TESTS := $(wildcard tests/integration/test_*.c)
+INTEGRATION_SCRIPTS := $(wildcard tests/integration/*.sh)
+BENCHES := $(wildcard tests/bench/bench_*.c)
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 TEST_SUPPORT_SOURCES := $(wildcard tests/support/*.c)
 
 LEVELS := baseline
@@ -70,6 +75,8 @@ ALL_OBJECTS := $(COMMON_OBJECTS) $(DAEMON_OBJECTS) $(TRAINER_OBJECTS) $(TOOLS_OB
 PROGRAMS := $(patsubst %,$(B)/bin/%,$(if $(wildcard daemon/main.c),batchd) $(if $(wildcard trainer/main.c),batchtrain) \
 	$(if $(wildcard tools/tfrecord/main.c),tfrecord) $(if $(wildcard tools/batchctl/main.c),batchctl))
 TEST_PROGRAMS := $(UNIT_TESTS:%.c=$(B)/%)
+INTEGRATION_PROGRAMS := $(INTEGRATION_TESTS:%.c=$(B)/%)
+BENCH_PROGRAMS := $(BENCHES:%.c=$(B)/%)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -151,13 +158,40 @@ $(B)/tests/unit/tools/%: $(B)/tests/unit/tools/%.o $(B)/libsupport.a $(B)/libtoo
 $(B)/tests/unit/%: $(B)/tests/unit/%.o $(B)/libsupport.a $(B)/libcommon.a
 	$(link)
 
+# Integration tests speak to the real programs and see only what a client sees; benches call the rooms themselves.
+$(B)/tests/integration/%: LIBS = $(LIBS_TESTS) $(LIBS_COMMON)
+$(B)/tests/integration/%: $(B)/tests/integration/%.o $(B)/libsupport.a $(B)/libcommon.a
+	$(link)
+$(B)/tests/bench/%: LIBS = $(LIBS_DAEMON) $(LIBS_TRAINER) $(LIBS_COMMON)
+$(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libsupport.a $(B)/libdaemon.a $(B)/libtrainer.a $(B)/libcommon.a
+	$(link)
+
 # ---- test ----
 
 unit: all $(TEST_PROGRAMS) ## build and run the unit tests of this MODE
 	@tests/run-unit $(TEST_PROGRAMS)
 
+integration: all $(INTEGRATION_PROGRAMS) ## build and run the tests that start the real programs, of this MODE
+	@BUILD=$(B) tests/run-integration $(INTEGRATION_PROGRAMS) $(INTEGRATION_SCRIPTS)
+
 check: ## every test: rules, unit and integration tests, also under ASan+UBSan and TSan
 	@tests/check
+
+FUZZ_SECONDS ?= 60
+fuzz: ## run each fuzz target FUZZ_SECONDS seconds
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run-fuzz $(FUZZERS)
+
+format: ## lay out the sources as .clang-format says
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+tidy: all ## clang-tidy over the programs' sources
+	@tests/run-tidy $(B) '$(filter-out -W% -D_FORTIFY%,$(CFLAGS))' $(COMMON_SOURCES) $(DAEMON_SOURCES) $(TRAINER_SOURCES) $(TOOLS_SOURCES)
+
+compdb: ## compile_commands.json for editors
+	@tests/make-compdb '$(CC) $(CFLAGS)' $(COMMON_SOURCES) $(DAEMON_SOURCES) $(TRAINER_SOURCES) $(TOOLS_SOURCES) >compile_commands.json
+
+demo: all ## Fashion-MNIST: convert, train, evaluate, predict, in build/demo
+	@examples/demo.sh
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -166,6 +200,6 @@ help: ## list the targets
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all unit check help clean FORCE
+.PHONY: all unit integration check fuzz format tidy compdb demo help clean FORCE
 
--include $(ALL_OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(wildcard $(B)/*/main.d $(B)/tools/*/main.d)
+-include $(ALL_OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(INTEGRATION_PROGRAMS:%=%.d) $(BENCH_PROGRAMS:%=%.d) $(wildcard $(B)/*/main.d $(B)/tools/*/main.d)
