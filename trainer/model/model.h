@@ -13,6 +13,12 @@
 
 #include "trainer/model/compatibility.h"
 
+/* The name under which `inputs:` may mean the model's input; no layer has it. */
+#define BD_MODEL_INPUT_NAME "input"
+
+/* More than the deepest of the usual nets; a list of names on the stack stays small. */
+#define BD_MODEL_MAX_LAYERS 4096
+
 enum bd_padding { BD_PADDING_VALID, BD_PADDING_SAME };
 
 enum bd_activation {

@@ -22,7 +22,7 @@
 #define BD_MAX_METRICS 16 /* there are fewer names than that */
 
 struct bd_training_config {
-	bool has_loss;                             /* a model without one can be summed up and asked, not trained */
+	bool has_loss; /* a model without one can be summed up and asked, not trained */
 	struct bd_loss loss; /* from_logits only as the file says it: the model decides in the end */
 	struct bd_optimizer_config optimizer;
 	const char *metrics[BD_MAX_METRICS]; /* names of bd_metric_names: static */
