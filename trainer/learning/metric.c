@@ -113,6 +113,49 @@ void bd_metric_reset(struct bd_metric *metric)
 		                      .scores = metric->scores };
 }
 
+/* The counters in one order, for both ways. */
+static size_t list_counters(struct bd_metric *metric, uint64_t *counters[BD_METRIC_STATE_MAX])
+{
+	size_t count = 0;
+	counters[count++] = &metric->right;
+	counters[count++] = &metric->counted;
+	counters[count++] = &metric->true_positive;
+	counters[count++] = &metric->positive;
+	counters[count++] = &metric->said_positive;
+	for (size_t i = 0; (metric->kind == AUC || metric->kind == AUC_PR) && i < THRESHOLDS; i++) {
+		counters[count++] = &metric->bucket_positive[i];
+		counters[count++] = &metric->bucket_negative[i];
+	}
+	return count;
+}
+
+size_t bd_metric_state(const struct bd_metric *metric, double ret_values[BD_METRIC_STATE_MAX])
+{
+	struct bd_metric copy = *metric;
+	uint64_t *counters[BD_METRIC_STATE_MAX];
+	size_t count = list_counters(&copy, counters);
+	for (size_t i = 0; i < count; i++)
+		ret_values[i] = (double)*counters[i];
+	ret_values[count++] = metric->sum;
+	return count;
+}
+
+bool bd_metric_restore(struct bd_metric *metric, const double *values, size_t count)
+{
+	uint64_t *counters[BD_METRIC_STATE_MAX];
+	size_t own = list_counters(metric, counters);
+	if (count != own + 1)
+		return false;
+	for (size_t i = 0; i < own; i++) {
+		if (!(values[i] >= 0 && values[i] < 9007199254740992.0))
+			return false;
+	}
+	for (size_t i = 0; i < own; i++)
+		*counters[i] = (uint64_t)values[i];
+	metric->sum = values[own];
+	return true;
+}
+
 static float sigmoid_of(float z)
 {
 	return 1.0f / (1.0f + expf(-z));

@@ -37,6 +37,14 @@ void bd_metric_update(struct bd_metric *metric, const float *outputs, const stru
 /* 0 where nothing was counted. */
 double bd_metric_result(const struct bd_metric *metric);
 
+/*
+ * What was counted, as numbers that a checkpoint can hold: a run that is resumed between two reports reports as if it had not been
+ * stopped. Counts are exact below 2^53. bd_metric_restore: false where `count` is not what bd_metric_state of this kind of metric returns.
+ */
+#define BD_METRIC_STATE_MAX 512
+size_t bd_metric_state(const struct bd_metric *metric, double ret_values[BD_METRIC_STATE_MAX]);
+bool bd_metric_restore(struct bd_metric *metric, const double *values, size_t count);
+
 /* counts[truth * classes + predicted]; binary models (width 1) have two classes. */
 struct bd_confusion {
 	size_t classes;
