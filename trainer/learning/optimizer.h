@@ -4,7 +4,7 @@
  * Why one module: the parts that differ are a few arithmetic operations for each weight; clipping, L2, weight decay, the schedule, the
  * state's names and the split into pieces for threads are the same for all.
  *
- * Order of a step, as Keras': gradient of the loss (+ 2 l2 w of each parameter) -> clipping (clipnorm, else global_clipnorm, else
+ * Order of a step, as Keras': gradient (the graph has added 2 l2 w already) -> clipping (clipnorm, else global_clipnorm, else
  * clipvalue) -> weight decay, w *= 1 - lr weight_decay -> the rule. Under compatibility torch: clipping by torch's formula, and
  * weight_decay is coupled (gradient += weight_decay w) except in AdamW.
  *
@@ -87,8 +87,5 @@ void bd_optimizer_set_iterations(struct bd_optimizer *optimizer, uint64_t iterat
  */
 size_t bd_optimizer_state_count(const struct bd_optimizer *optimizer);
 struct bd_tensor bd_optimizer_state(const struct bd_optimizer *optimizer, size_t index);
-
-/* Sum over the parameters of l2 sum(w^2), in double: what Keras adds to the loss it reports. */
-double bd_l2_penalty(struct bd_parameter *const *parameters, size_t count);
 
 #endif
