@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "batchd/error.h"
 #include "common/stream/spec.h"
@@ -31,8 +32,19 @@ enum bd_pipeline_state {
 	BD_PIPELINE_FAILED, /* for good; the error is kept */
 };
 
+/* Which file a path led to when the user's right to read it was checked. */
+struct bd_file_identity {
+	dev_t device;
+	ino_t inode;
+};
+
 struct bd_pipeline_options {
 	struct bd_dataset *dataset_take; /* owned by the pipeline from the call on, also where it fails */
+	/*
+	 * One for each of the dataset's paths, owned by the pipeline like it; NULL: not checked. Whoever opens path i compares fstat of the
+	 * descriptor before it reads a byte: another file now has the name, -EACCES "PATH: was replaced while it was opened".
+	 */
+	struct bd_file_identity *identities_take;
 	struct bd_stream_spec spec;
 	uint64_t memory_quota_bytes; /* what the user may still have; 0 = no quota */
 	void (*notify)(void *context); /* "look at the pipeline": state, quarantine, progress or end have changed. May be NULL */
@@ -84,6 +96,12 @@ void bd_pipeline_start(struct bd_pipeline *pipeline);
 
 /* The consumer's DOORBELL packet has arrived. 0, or -EPROTO: it broke the ring's contract, drop its session. */
 BD_MUST_CHECK int bd_consumer_wake(struct bd_consumer *consumer, struct bd_error *error);
+
+/*
+ * Too slow for its group: what it has not taken is free at once, what it holds stays held until it releases it (doorbells of it
+ * are still passed to bd_consumer_wake) or is detached for good. The client finds the state in its ring. *ret_next: its next batch.
+ */
+void bd_consumer_detach_slow(struct bd_consumer *consumer, struct bd_order_position *ret_next);
 
 /* Frees what the consumer held, and the object; the others go on. Takes NULL. */
 void bd_consumer_detach(struct bd_consumer *consumer);
