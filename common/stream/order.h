@@ -1,0 +1,83 @@
+/*
+ * order.h - which record goes into which batch and row: pure functions, O(1) state, no allocation.
+ *
+ * Why: exact resume and sharing need an order that is a function of (records, spec, epoch) alone. Whoever asks for batch
+ * 10^9 pays what batch 0 costs; two daemons, or one with other thread counts, give the same batches.
+ *
+ * global  a keyed permutation of [0, 2^k) (8 alternating Feistel half-rounds on k >= 8 bits), walked until it falls into
+ *         [0, records): 2^(k-1) < records, so 1 to 2 steps on average for all but tiny datasets. A bijection for every size by construction: each
+ *         half-round is its own inverse, and walking a cycle of a permutation until it comes back into a subset is a permutation of the subset.
+ * window  records are cut into blocks of neighbours (window / 16 records); the blocks are permuted; each window of 16
+ *         permuted blocks is permuted inside. A reader that fetches a window's blocks ahead makes 16 long reads.
+ * none    the identity.
+ *
+ * Threads: read-only after init; any thread.
+ */
+#ifndef BD_STREAM_ORDER_H
+#define BD_STREAM_ORDER_H
+
+#include <batchd/client.h>
+
+/* Plain and copyable; fields are private to order.c. */
+struct bd_order {
+	uint64_t records, batch, rank_rows, rank, epochs, seed;
+	enum bd_shuffle shuffle;
+	enum bd_remainder remainder;
+	uint64_t block, blocks, group; /* window: records of a block, blocks, blocks of a window */
+};
+
+/* Where a stream stands: the next batch. */
+struct bd_order_position {
+	uint64_t epoch, batch;
+};
+
+/* One batch of this rank. */
+struct bd_order_batch {
+	uint64_t epoch, batch;
+	uint32_t rows; /* of this rank; 0 where a short batch ends before its rows */
+	uint64_t first; /* position of its first row, counted from the start of `epoch`; past `records` with carry */
+};
+
+/*
+ * The spec must have passed bd_stream_spec_check. -EINVAL: more than BD_MAX_RECORDS, or an endless stream that would never fill a
+ * batch (no records, or fewer than a batch with remainder: drop).
+ */
+BD_MUST_CHECK int bd_order_init(struct bd_order *ret_order, uint64_t records, const struct bd_stream_spec *spec,
+                                struct bd_error *error);
+
+/* Record number `position` (< records) of the epoch. */
+uint64_t bd_order_record(const struct bd_order *order, uint64_t epoch, uint64_t position);
+
+/* Its inverse: at which position of the epoch the record comes. */
+uint64_t bd_order_position_of(const struct bd_order *order, uint64_t epoch, uint64_t record);
+
+/*
+ * The batch at a position, and the position behind it. The batch's own position is the normal form of the one asked for: "behind
+ * the last batch" of an epoch is 0 of the next. -ENODATA: past the last epoch. -ERANGE: beyond its epoch.
+ */
+BD_MUST_CHECK int bd_order_batch_at(const struct bd_order *order, struct bd_order_position position,
+                                    struct bd_order_batch *ret_batch, struct bd_order_position *ret_next);
+
+/* What row `row` (< batch->rows) of the batch holds. */
+void bd_order_row(const struct bd_order *order, const struct bd_order_batch *batch, uint32_t row, uint64_t *ret_epoch,
+                  uint64_t *ret_record);
+
+/* Batches of an epoch: the same for all ranks; with carry the number of batches whose first record is of that epoch. */
+uint64_t bd_order_batches(const struct bd_order *order, uint64_t epoch);
+
+/* ---- reading ahead in long extents ---- */
+
+struct bd_order_extent {
+	uint64_t record, count; /* neighbouring records */
+};
+
+#define BD_ORDER_WINDOW_BLOCKS 16
+
+/*
+ * The records of positions [*ret_begin, *ret_end) of an epoch, around `position`, as extents of neighbouring records in the order of their blocks:
+ * one extent a block of the window (window), or none: 0 (none: read on; global: there is nothing long to read).
+ */
+size_t bd_order_window(const struct bd_order *order, uint64_t epoch, uint64_t position, uint64_t *ret_begin, uint64_t *ret_end,
+                       struct bd_order_extent ret_extents[BD_ORDER_WINDOW_BLOCKS]);
+
+#endif

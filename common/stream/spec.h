@@ -1,0 +1,72 @@
+/*
+ * spec.h - the stream options: defaults, checks, and their words on command lines and in YAML.
+ *
+ * The struct itself is public (batchd/client.h). One table in spec.c holds every word, its kind and its text for --help, so that
+ * `share_group` in YAML and `--share-group` on a command line cannot drift apart. Threads: no state.
+ */
+#ifndef BD_STREAM_SPEC_H
+#define BD_STREAM_SPEC_H
+
+#include <batchd/client.h>
+
+#include "common/base/options.h"
+#include "common/base/yaml.h"
+
+/* Rows of a batch: far above what memory allows for pictures, and small enough that no product of sizes overflows. */
+#define BD_MAX_BATCH_ROWS (1u << 20)
+/* Slots of a ring: more only adds latency and memory. */
+#define BD_MAX_SLOTS 1024u
+#define BD_MIN_SLOTS 2u
+/* Consumers that share_start may wait for: the holders of a slot are counted, sessions are limited by the daemon anyway. */
+#define BD_MAX_SHARE_START 4096u
+/* Records of a dataset: leaves 2^16 for products with rows and epochs. */
+#define BD_MAX_RECORDS (UINT64_C(1) << 48)
+
+void bd_stream_spec_init(struct bd_stream_spec *ret_spec);
+
+/* -EINVAL names the word and what it may be. Called by both sides: the daemon trusts no client. */
+BD_MUST_CHECK int bd_stream_spec_check(const struct bd_stream_spec *spec, struct bd_error *error);
+
+/* Whether two consumers may share one decode: everything but rank, start and how they share is the same. Ranks of one world differ in
+ * their rows, so rank counts too. */
+bool bd_stream_spec_equal(const struct bd_stream_spec *a, const struct bd_stream_spec *b);
+
+const char *bd_shuffle_name(enum bd_shuffle shuffle);
+const char *bd_remainder_name(enum bd_remainder remainder);
+
+/* "EPOCH:BATCH" */
+BD_MUST_CHECK int bd_parse_position(const char *text, uint64_t *ret_epoch, uint64_t *ret_batch, struct bd_error *error);
+
+/* ---- command lines ---- */
+
+#define BD_STREAM_OPTION_COUNT 14
+
+/* What the options of a command line are parsed into, between init and apply. */
+struct bd_stream_options {
+	struct bd_stream_spec *spec;
+	uint64_t batch, window, seed, epochs, rank, world, share_start, share_timeout_ns, slots, cache_bytes;
+	int shuffle, remainder;
+	const char *start, *share_group;
+	struct bd_option options[BD_STREAM_OPTION_COUNT]; /* for struct bd_command, alone or copied into a longer table */
+	size_t count;
+};
+
+/*
+ * The option table for *spec, whose present values are the defaults. `without` names options that the command has for
+ * itself (NULL-terminated, e.g. "epochs"; NULL: none): those words of the spec stay as they are.
+ */
+void bd_stream_options_init(struct bd_stream_options *options, struct bd_stream_spec *spec, const char *const *without);
+
+/* After parsing: writes what was given into the spec and checks it. -EINVAL: wrong usage. */
+BD_MUST_CHECK int bd_stream_options_apply(struct bd_stream_options *options, struct bd_error *error);
+
+/* ---- YAML ---- */
+
+/* NULL-terminated words, with underscores, for bd_yaml_check_keys. */
+extern const char *const bd_stream_spec_words[];
+
+/* Reads those of the words that the mapping has; other keys are left to the caller. Does not check the whole. */
+BD_MUST_CHECK int bd_stream_spec_parse_yaml(const struct bd_yaml_node *mapping, struct bd_stream_spec *spec,
+                                            struct bd_error *error);
+
+#endif
