@@ -125,14 +125,8 @@ struct bd_pipeline_statistics {
 
 void bd_pipeline_statistics(struct bd_pipeline *pipeline, struct bd_pipeline_statistics *ret_statistics);
 
-struct bd_quarantine_entry {
-	uint64_t record;
-	const char *file; /* owned by the pipeline */
-	uint64_t offset; /* of the record's header in the (uncompressed) shard; 0 for a file of its own */
-	char reason[200];
-};
 
-/* Copies entries `from`... in the order they were found, at most `room`; returns how many there are in all. Each record is listed once. */
+/* struct bd_quarantine_entry is batchd/client.h's: `file` is owned by the pipeline, `offset` 0 for a file of its own. Copies entries `from`... in the order they were found, at most `room`; returns how many there are in all. Each record is listed once. */
 size_t bd_pipeline_quarantine(struct bd_pipeline *pipeline, size_t from, struct bd_quarantine_entry *ret_entries, size_t room);
 
 #endif
