@@ -45,6 +45,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <batchd/dtype.h>
 #include <batchd/error.h>
 
 #ifdef __cplusplus
@@ -87,12 +88,6 @@ struct bd_stream_spec {
 };
 
 /* ---- what a stream gives ---- */
-
-enum bd_dtype {
-	BD_UINT8 = 1,
-	BD_FLOAT32 = 2,
-	BD_INT64 = 3,
-};
 
 #define BD_MAX_RANK 5
 
