@@ -1,0 +1,126 @@
+/*
+ * shard_index.h - where each record of one shard lies, so that any of them can be read at once.
+ *
+ * Made by walking from header to header, checked by the length's CRC: of a plain shard no body is read; a compressed one is
+ * inflated once and gets access points (inflate.h) every few MiB. Kept in a cache folder, one file a shard, named after the
+ * shard's device and inode, valid for its size and modification time; written atomically, with a version and a checksum, and
+ * every number in it is checked before use: a cache file that is damaged or forged is made anew. A text index beside a plain
+ * shard (SHARD.idx or SHARD.index, the lines `offset size` of DALI and others, where size counts the framing) is used where it
+ * covers the file exactly and the headers it names are there.
+ *
+ * Damage: where a length's CRC is wrong, or a length leads past the end, records cannot be told apart until the next header
+ * whose CRC is right; the reader goes on there. What lies between is one damaged record: it has a number, and the records
+ * after it keep theirs. In a compressed shard a length past the end, or damage of the compression itself, ends the shard.
+ *
+ * Threads: an index is immutable; any number of threads use it. bd_shard_index_open may run for many shards at once.
+ */
+#ifndef BD_RECORD_SHARD_INDEX_H
+#define BD_RECORD_SHARD_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <batchd/error.h>
+
+#include "common/record/inflate.h"
+
+/* Ranges of one shard that are told apart as damaged; past that the rest of the shard is one. */
+#define BD_SHARD_MAX_DAMAGE 4096u
+/* Memory that one index may take where the options say nothing: 250 million records. */
+#define BD_SHARD_INDEX_MEMORY_BYTES (2ull << 30)
+
+struct bd_shard_index;
+
+/* Positions count the uncompressed stream. */
+struct bd_index_entry {
+	uint64_t offset; /* of the data, behind the header */
+	uint64_t length; /* of the data; the footer follows */
+	bool damaged; /* length is 0, offset that of the damage: see bd_shard_index_damage */
+};
+
+enum bd_damage {
+	BD_DAMAGE_NONE,
+	BD_DAMAGE_LENGTH_CRC,
+	BD_DAMAGE_DATA_CRC, /* found when a record is read, not by the index */
+	BD_DAMAGE_TRUNCATED, /* the stream ends inside the record, or its length leads past the end */
+	BD_DAMAGE_COMPRESSION, /* the compressed data is damaged or cut off */
+};
+
+/* "length CRC", "data CRC", "truncated", "compression" */
+const char *bd_damage_name(enum bd_damage damage);
+
+#define BD_DAMAGE_REASON_BYTES 160
+struct bd_damaged_range {
+	uint64_t record; /* its number within the shard */
+	uint64_t offset, end; /* the range, from the header on */
+	enum bd_damage kind;
+	char reason[BD_DAMAGE_REASON_BYTES]; /* "length CRC mismatch (stored …, computed …)" */
+};
+
+struct bd_index_options {
+	enum bd_compression compression;
+	const char *cache_folder; /* NULL: no cache. Made where it is not there; failing to write is no error */
+	bool ignore_text; /* do not look for SHARD.idx */
+	uint64_t memory_limit_bytes; /* 0: BD_SHARD_INDEX_MEMORY_BYTES */
+	/* Called now and then with bytes of the file done and its size; false ends the work with -ECANCELED. May be NULL. */
+	bool (*progress)(void *context, uint64_t done, uint64_t total);
+	void *context;
+};
+
+/*
+ * The index of a shard: from the cache, a text index, or made anew. Damage inside the shard is no error here.
+ * Returns 0; -errno of opening; -EISDIR, -ESPIPE: no regular file; -EBADMSG: nothing in it can be read as TFRecord ("is this a
+ * TFRecord file?"); -ENOMEM: the limit or the host's; -ECANCELED.
+ */
+BD_MUST_CHECK int bd_shard_index_open(const char *path, const struct bd_index_options *options, struct bd_shard_index **ret_index,
+                                      struct bd_error *error);
+
+/* The same for a descriptor (borrowed) of the shard; `path` names it in errors and for the text index. */
+BD_MUST_CHECK int bd_shard_index_open_fd(int fd, const char *path, const struct bd_index_options *options,
+                                         struct bd_shard_index **ret_index, struct bd_error *error);
+void bd_shard_index_destroy(struct bd_shard_index *index);
+
+/* Records, damaged ones included. */
+uint64_t bd_shard_index_count(const struct bd_shard_index *index);
+/* record < count. O(1), with damage O(log damage). */
+struct bd_index_entry bd_shard_index_entry(const struct bd_shard_index *index, uint64_t record);
+enum bd_compression bd_shard_index_compression(const struct bd_shard_index *index);
+/* Length of the uncompressed stream. */
+uint64_t bd_shard_index_bytes(const struct bd_shard_index *index);
+/* Length of the longest record's data. */
+uint64_t bd_shard_index_longest(const struct bd_shard_index *index);
+size_t bd_shard_index_memory(const struct bd_shard_index *index);
+
+/* All damaged ranges in the order of the records; *ret_count of them. */
+const struct bd_damaged_range *bd_shard_index_damage(const struct bd_shard_index *index, size_t *ret_count);
+/* Sets "record N at byte B: <reason>" for a damaged record and returns -EBADMSG. */
+int bd_shard_index_damage_error(const struct bd_shard_index *index, uint64_t record, struct bd_error *error);
+
+/* Whether the open file still is the one that was indexed: device, inode, size, modification time. */
+bool bd_shard_index_is_current(const struct bd_shard_index *index, int fd);
+
+/* Writes the `offset size` lines: offset of the header, size of the whole record. -EBADMSG where the shard has damage. */
+BD_MUST_CHECK int bd_shard_index_write_text(const struct bd_shard_index *index, const char *path, bool force,
+                                            struct bd_error *error);
+
+/* Writes the index in the cache's form beside its shard. */
+BD_MUST_CHECK int bd_shard_index_write(const struct bd_shard_index *index, const char *path, bool force, struct bd_error *error);
+
+/*
+ * A reader of ranges of the uncompressed stream, one a thread. Going forward in a compressed shard is cheap; going back, or far
+ * ahead, starts at the nearest access point before the range.
+ */
+struct bd_shard_cursor;
+BD_MUST_CHECK int bd_shard_cursor_create(struct bd_shard_cursor **ret_cursor, struct bd_error *error);
+void bd_shard_cursor_destroy(struct bd_shard_cursor *cursor);
+
+/*
+ * Reads `bytes` bytes from `offset` on of the shard that is open as `fd` and has `index`; both are borrowed for the call, and a
+ * cursor may be used for one shard after the other (they are told apart by the index). Returns 0; -EBADMSG: the stream ends before
+ * or is damaged; -ESTALE: the file changed since it was indexed; -errno of reading.
+ */
+BD_MUST_CHECK int bd_shard_cursor_read(struct bd_shard_cursor *cursor, const struct bd_shard_index *index, int fd, uint64_t offset,
+                                       void *buffer, size_t bytes, struct bd_error *error);
+
+#endif
