@@ -1,0 +1,332 @@
+#include "trainer/learning/feed.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/arithmetic.h"
+#include "common/base/clock.h"
+#include "common/stream/order.h"
+
+enum target_kind {
+	NO_TARGET,
+	CLASSES, /* int64 (rows) as they lie */
+	VALUES, /* float32 (rows, width) as they lie */
+	CONVERTED, /* int64 (rows, width) copied to floats */
+};
+
+struct bd_feed {
+	enum target_kind target_kind;
+	size_t output_width;
+	float *converted; /* (batch, output_width) for CONVERTED */
+	uint64_t records;
+	uint64_t waited_ns;
+	struct {
+		struct bd_stream *stream;
+		struct bd_batch batch;
+		bool held;
+		size_t image, label; /* indexes of the arrays */
+	} stream;
+	struct {
+		const struct bd_feature_cache *cache;
+		struct bd_order order;
+		struct bd_order_position position;
+		float *features; /* (batch, width of the features) */
+		float *values; /* (batch, output_width) */
+		int64_t *classes; /* (batch) */
+		uint64_t *numbers; /* (batch) */
+	} cached;
+};
+
+/* ---- schema ---- */
+
+static const struct bd_array_schema *find_array(const struct bd_schema *schema, const char *name, size_t *ret_index)
+{
+	for (size_t i = 0; i < schema->array_count; i++) {
+		if (strcmp(schema->arrays[i].name, name) == 0) {
+			*ret_index = i;
+			return &schema->arrays[i];
+		}
+	}
+	return NULL;
+}
+
+static void describe(const struct bd_array_schema *array, char *text, size_t size)
+{
+	size_t length = 0;
+	text[0] = 0;
+	for (uint32_t i = 1; i < array->rank && length + 24 < size; i++)
+		length += (size_t)snprintf(text + length, size - length, "%s%" PRId64, i > 1 ? "x" : "", array->shape[i]);
+	if (array->rank <= 1)
+		snprintf(text, size, "one number");
+}
+
+static int check_image(const struct bd_schema *schema, const struct bd_feed_shape *shape, size_t *ret_index, struct bd_error *error)
+{
+	const struct bd_array_schema *image = find_array(schema, "image", ret_index);
+	if (!image) {
+		size_t index;
+		if (find_array(schema, "image.values", &index))
+			return bd_error_set(error, -EINVAL,
+			                    "the data's feature 'image' is bytes of any length; give it type: image");
+		return bd_error_set(error, -EINVAL, "the data has no feature 'image', which is the model's input");
+	}
+	if (image->dtype == BD_INT64)
+		return bd_error_set(error, -EINVAL, "the data's feature 'image' is int64; a model's input is a picture or floats");
+	if (image->rank == 4 && image->shape[1] == shape->height && image->shape[2] == shape->width &&
+	    image->shape[3] == shape->channels)
+		return 0;
+	if (image->rank == 4 && image->shape[1] == shape->channels && image->shape[2] == shape->height &&
+	    image->shape[3] == shape->width)
+		return bd_error_set(error, -EINVAL, "the data's pictures are laid out nchw; batchtrain reads 'layout: nhwc'");
+	if (image->rank == 2 && shape->height == 1 && shape->width == 1 && image->shape[1] == shape->channels)
+		return 0;
+	char text[128];
+	describe(image, text, sizeof text);
+	return bd_error_set(error, -EINVAL,
+	                    "the data's pictures are %s, the model's input is %ux%ux%u; set resize or channels in the dataset file",
+	                    text, shape->height, shape->width, shape->channels);
+}
+
+static int check_label(const struct bd_schema *schema, struct bd_feed *feed, bool wanted, struct bd_error *error)
+{
+	const struct bd_array_schema *label = find_array(schema, "label", &feed->stream.label);
+	if (!label && !wanted)
+		return 0;
+	if (!label)
+		return bd_error_set(error, -EINVAL, "the data has no feature 'label', which is the model's target");
+	bool one = label->rank == 1 || (label->rank == 2 && label->shape[1] == 1);
+	bool full = (label->rank == 2 && label->shape[1] == (int64_t)feed->output_width) ||
+	            (label->rank == 1 && feed->output_width == 1);
+	if (label->dtype == BD_INT64 && one)
+		feed->target_kind = CLASSES;
+	else if (label->dtype == BD_INT64 && full)
+		feed->target_kind = CONVERTED;
+	else if (label->dtype == BD_FLOAT32 && full)
+		feed->target_kind = VALUES;
+	else if (wanted) {
+		char text[128];
+		describe(label, text, sizeof text);
+		return bd_error_set(error, -EINVAL,
+		                    "the data's label is %s of %s, the model's output has %zu values; it takes class numbers "
+		                    "(int64) or floats of its shape",
+		                    text,
+		                    label->dtype == BD_INT64     ? "int64"
+		                    : label->dtype == BD_FLOAT32 ? "float32"
+		                                                 : "uint8",
+		                    feed->output_width);
+	}
+	return 0;
+}
+
+int bd_feed_open(struct bd_client *client, const struct bd_stream_request *request, const struct bd_feed_shape *shape,
+                 struct bd_feed **ret_feed, struct bd_error *error)
+{
+	struct bd_feed *feed = calloc(1, sizeof *feed);
+	if (!feed)
+		return bd_error_set(error, -ENOMEM, "no memory for a stream");
+	feed->output_width = shape->output_width;
+	int r = bd_stream_open(client, request, &feed->stream.stream, error);
+	if (r < 0)
+		goto fail;
+	bd_stream_set_interruptible(feed->stream.stream, true);
+	const struct bd_schema *schema = bd_stream_schema(feed->stream.stream);
+	feed->records = schema->records;
+	r = check_image(schema, shape, &feed->stream.image, error);
+	if (r == 0)
+		r = check_label(schema, feed, shape->wants_labels, error);
+	if (r < 0) {
+		bd_error_prefix(error, "%s", request->dataset);
+		goto fail;
+	}
+	if (feed->target_kind == CONVERTED) {
+		feed->converted = calloc((size_t)request->spec.batch * feed->output_width, sizeof *feed->converted);
+		if (!feed->converted) {
+			r = bd_error_set(error, -ENOMEM, "no memory for a batch of targets");
+			goto fail;
+		}
+	}
+	*ret_feed = feed;
+	return 0;
+fail:
+	bd_feed_close(feed);
+	return r;
+}
+
+int bd_feed_of_cache(const struct bd_feature_cache *cache, const struct bd_stream_spec *spec, struct bd_feed **ret_feed,
+                     struct bd_error *error)
+{
+	struct bd_feed *feed = calloc(1, sizeof *feed);
+	if (!feed)
+		return bd_error_set(error, -ENOMEM, "no memory for a stream");
+	size_t batch = spec->batch;
+	feed->records = cache->records;
+	feed->output_width = cache->target_width;
+	feed->target_kind = cache->classes ? CLASSES : cache->values ? VALUES : NO_TARGET;
+	feed->cached.cache = cache;
+	feed->cached.position = (struct bd_order_position){ spec->start_epoch, spec->start_batch };
+	feed->cached.features = aligned_alloc(64, (batch * cache->width * sizeof(float) + 63) / 64 * 64);
+	feed->cached.values = calloc(batch * (cache->target_width ? cache->target_width : 1), sizeof(float));
+	feed->cached.classes = calloc(batch, sizeof(int64_t));
+	feed->cached.numbers = calloc(batch, sizeof(uint64_t));
+	int r;
+	if (!feed->cached.features || !feed->cached.values || !feed->cached.classes || !feed->cached.numbers)
+		r = bd_error_set(error, -ENOMEM, "no memory for a batch of features");
+	else
+		r = bd_order_init(&feed->cached.order, cache->records, spec, error);
+	if (r < 0) {
+		bd_feed_close(feed);
+		return r;
+	}
+	*ret_feed = feed;
+	return 0;
+}
+
+void bd_feed_close(struct bd_feed *feed)
+{
+	if (!feed)
+		return;
+	bd_feed_release(feed);
+	bd_stream_close(feed->stream.stream);
+	free(feed->converted);
+	free(feed->cached.features);
+	free(feed->cached.values);
+	free(feed->cached.classes);
+	free(feed->cached.numbers);
+	free(feed);
+}
+
+struct bd_stream *bd_feed_stream(const struct bd_feed *feed)
+{
+	return feed->stream.stream;
+}
+
+bool bd_feed_has_classes(const struct bd_feed *feed)
+{
+	return feed->target_kind == CLASSES;
+}
+
+uint64_t bd_feed_records(const struct bd_feed *feed)
+{
+	return feed->records;
+}
+
+uint64_t bd_feed_waited_ns(const struct bd_feed *feed)
+{
+	return feed->waited_ns;
+}
+
+/* ---- batches of a stream ---- */
+
+static void set_targets(struct bd_feed *feed, const struct bd_batch *batch, struct bd_targets *targets)
+{
+	const void *label = feed->target_kind == NO_TARGET ? NULL : batch->arrays[feed->stream.label].data;
+	*targets = (struct bd_targets){ 0 };
+	switch (feed->target_kind) {
+	case NO_TARGET:
+		break;
+	case CLASSES:
+		targets->classes = label;
+		break;
+	case VALUES:
+		targets->values = label;
+		break;
+	case CONVERTED:
+		for (size_t i = 0; i < (size_t)batch->rows * feed->output_width; i++)
+			feed->converted[i] = (float)((const int64_t *)label)[i];
+		targets->values = feed->converted;
+		break;
+	}
+}
+
+static int next_of_stream(struct bd_feed *feed, const volatile int *stop, struct bd_feed_batch *ret_batch, struct bd_error *error)
+{
+	struct bd_batch *batch = &feed->stream.batch;
+	int r;
+	do {
+		r = bd_stream_next(feed->stream.stream, -1, batch, error);
+	} while (r == -EINTR && !(stop && *stop));
+	if (r < 0)
+		return r;
+	feed->stream.held = true;
+	const struct bd_array *image = &batch->arrays[feed->stream.image];
+	*ret_batch = (struct bd_feed_batch){
+		.epoch = batch->epoch,
+		.batch = batch->batch,
+		.next_epoch = batch->next_epoch,
+		.next_batch = batch->next_batch,
+		.rows = batch->rows,
+		.records = batch->records,
+		.input = { .data = image->data,
+		           .dtype = image->dtype == BD_UINT8 ? BD_GRAPH_UINT8 : BD_GRAPH_FLOAT32,
+		           .row_bytes = (size_t)image->strides_bytes[0],
+		           .scale = 1 },
+	};
+	set_targets(feed, batch, &ret_batch->targets);
+	return 0;
+}
+
+/* ---- batches of a cache ---- */
+
+static void gather_row(struct bd_feed *feed, uint32_t row, uint64_t record)
+{
+	const struct bd_feature_cache *cache = feed->cached.cache;
+	memcpy(feed->cached.features + row * cache->width, cache->features + record * cache->width, cache->width * sizeof(float));
+	feed->cached.numbers[row] = record;
+	if (cache->classes)
+		feed->cached.classes[row] = cache->classes[record];
+	if (cache->values)
+		memcpy(feed->cached.values + row * cache->target_width, cache->values + record * cache->target_width,
+		       cache->target_width * sizeof(float));
+}
+
+static int next_of_cache(struct bd_feed *feed, struct bd_feed_batch *ret_batch, struct bd_error *error)
+{
+	struct bd_order_batch batch;
+	struct bd_order_position next;
+	int r = bd_order_batch_at(&feed->cached.order, feed->cached.position, &batch, &next);
+	if (r == -ENODATA)
+		return r;
+	if (r < 0)
+		return bd_error_set(error, r, "there is no batch %" PRIu64 " in epoch %" PRIu64, feed->cached.position.batch,
+		                    feed->cached.position.epoch);
+	uint32_t rows = 0;
+	for (uint32_t i = 0; i < batch.rows; i++) {
+		uint64_t epoch, record;
+		bd_order_row(&feed->cached.order, &batch, i, &epoch, &record);
+		if (feed->cached.cache->present[record])
+			gather_row(feed, rows++, record);
+	}
+	feed->cached.position = next;
+	*ret_batch = (struct bd_feed_batch){
+		.epoch = batch.epoch,
+		.batch = batch.batch,
+		.next_epoch = next.epoch,
+		.next_batch = next.batch,
+		.rows = rows,
+		.records = feed->cached.numbers,
+		.features = feed->cached.features,
+		.targets = { .classes = feed->target_kind == CLASSES ? feed->cached.classes : NULL,
+		             .values = feed->target_kind == VALUES ? feed->cached.values : NULL },
+	};
+	return 0;
+}
+
+int bd_feed_next(struct bd_feed *feed, const volatile int *stop, struct bd_feed_batch *ret_batch, struct bd_error *error)
+{
+	uint64_t start = bd_now_ns();
+	int r = stop && *stop        ? -EINTR
+	        : feed->cached.cache ? next_of_cache(feed, ret_batch, error)
+	                             : next_of_stream(feed, stop, ret_batch, error);
+	feed->waited_ns += bd_now_ns() - start;
+	return r;
+}
+
+void bd_feed_release(struct bd_feed *feed)
+{
+	if (feed->stream.held)
+		bd_stream_release(feed->stream.stream, &feed->stream.batch);
+	feed->stream.held = false;
+}

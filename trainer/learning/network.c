@@ -1,0 +1,101 @@
+#include "trainer/learning/network.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/file.h"
+
+/* What the model's last layer does at its end. */
+static enum bd_activation last_activation(const struct bd_model *model)
+{
+	const struct bd_layer_config *last = &model->layers[model->layer_count - 1];
+	return strcmp(last->type, "softmax") == 0 ? BD_ACTIVATION_SOFTMAX : last->activation;
+}
+
+static bool takes_logits(const struct bd_model_file *file)
+{
+	if (!file->training.has_loss || file->training.loss.from_logits || file->model.layer_count == 0)
+		return false;
+	enum bd_activation last = last_activation(&file->model);
+	switch (file->training.loss.kind) {
+	case BD_BINARY_CROSSENTROPY:
+		return last == BD_ACTIVATION_SIGMOID;
+	case BD_CATEGORICAL_CROSSENTROPY:
+	case BD_SPARSE_CATEGORICAL_CROSSENTROPY:
+		return last == BD_ACTIVATION_SOFTMAX;
+	case BD_MEAN_SQUARED_ERROR:
+		break;
+	}
+	return false;
+}
+
+static int list_parameters(struct bd_network *network, struct bd_error *error)
+{
+	network->parameter_count = bd_graph_parameter_count(network->graph);
+	network->parameters = calloc(network->parameter_count + 1, sizeof(struct bd_parameter *));
+	if (!network->parameters)
+		return bd_error_set(error, -ENOMEM, "no memory for the model");
+	for (size_t i = 0; i < network->parameter_count; i++)
+		network->parameters[i] = bd_graph_parameter(network->graph, i);
+	return 0;
+}
+
+int bd_network_init(const struct bd_model_file *file, const struct bd_network_options *options, struct bd_network *ret_network,
+                    struct bd_error *error)
+{
+	struct bd_network network = { .has_loss = file->training.has_loss, .loss = file->training.loss };
+	struct bd_graph_options graph_options = {
+		.threads = options->threads,
+		.training = options->training,
+		.convolution = options->exact ? BD_CONVOLUTION_EXACT : BD_CONVOLUTION_FAST,
+		.seed = options->seed,
+		.logits = takes_logits(file),
+		.keep = options->keep,
+	};
+	int r = bd_graph_create(&file->model, options->batch, &graph_options, &network.graph, error);
+	if (r < 0) {
+		if (file->model.path)
+			bd_error_prefix(error, "%s", bd_path_base(file->model.path));
+		return r;
+	}
+	network.width = bd_graph_output_count(network.graph);
+	network.loss.from_logits = network.loss.from_logits || bd_graph_left_out(network.graph) != BD_ACTIVATION_LINEAR;
+	r = list_parameters(&network, error);
+	if (r < 0) {
+		bd_network_finish(&network);
+		return r;
+	}
+	bd_graph_initialize(network.graph, options->seed);
+	*ret_network = network;
+	return 0;
+}
+
+void bd_network_finish(struct bd_network *network)
+{
+	free(network->parameters);
+	bd_graph_destroy(network->graph);
+	*network = (struct bd_network){ 0 };
+}
+
+void bd_network_probabilities(const struct bd_network *network, float *output, size_t rows)
+{
+	bd_activation_apply(bd_graph_left_out(network->graph), output, rows, network->width);
+}
+
+int bd_network_check_finite(const struct bd_network *network, struct bd_error *error)
+{
+	for (size_t i = 0; i < network->parameter_count; i++) {
+		const struct bd_parameter *parameter = network->parameters[i];
+		/* A sum is NaN or infinite as soon as one of its terms is. */
+		float sum = 0;
+		if (!parameter->trainable && !parameter->is_statistic)
+			continue;
+		for (size_t k = 0; k < parameter->count; k++)
+			sum += parameter->value[k] * 0.0f;
+		if (!isfinite(sum))
+			return bd_error_set(error, -EDOM, "weight %s is no longer a finite number", parameter->name);
+	}
+	return 0;
+}
