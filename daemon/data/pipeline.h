@@ -125,8 +125,10 @@ struct bd_pipeline_statistics {
 
 void bd_pipeline_statistics(struct bd_pipeline *pipeline, struct bd_pipeline_statistics *ret_statistics);
 
-
-/* struct bd_quarantine_entry is batchd/client.h's: `file` is owned by the pipeline, `offset` 0 for a file of its own. Copies entries `from`... in the order they were found, at most `room`; returns how many there are in all. Each record is listed once. */
+/*
+ * Copies entries `from`... in the order they were found, at most `room`; returns how many there are in all. Each record is
+ * listed once; `file` is owned by the pipeline, `offset` is that of the record's header, 0 for a file of its own.
+ */
 size_t bd_pipeline_quarantine(struct bd_pipeline *pipeline, size_t from, struct bd_quarantine_entry *ret_entries, size_t room);
 
 #endif

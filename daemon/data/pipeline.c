@@ -1,0 +1,454 @@
+#include "daemon/data/pipeline.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/arithmetic.h"
+#include "common/base/clock.h"
+#include "common/stream/spec.h"
+#include "daemon/data/engine_parts.h"
+#include "daemon/data/pipeline_parts.h"
+
+/* Worker time of one run: long against a lock and a wake-up, short against a batch, so that streams take turns often. */
+#define RUN_NS (1 * BD_NS_PER_MS)
+
+/* Pictures whose size is asked for in one run. */
+#define FILES_OF_RUN 256
+
+static void notify(const struct bd_pipeline *pipeline)
+{
+	if (pipeline->notify)
+		pipeline->notify(pipeline->context);
+}
+
+static struct bd_pipeline *of_tenant(struct bd_tenant *tenant)
+{
+	return (struct bd_pipeline *)(void *)tenant;
+}
+
+static struct bd_job *job_at(const struct bd_pipeline *pipeline, uint32_t index)
+{
+	return &pipeline->jobs[(pipeline->job_first + index) % pipeline->slots];
+}
+
+/* ---- the end ---- */
+
+static void fail(struct bd_pipeline *pipeline, const struct bd_error *error)
+{
+	if (pipeline->phase == BD_PHASE_OVER)
+		return;
+	pipeline->phase = BD_PHASE_OVER;
+	pipeline->error = *error;
+	if (pipeline->ring)
+		bd_ring_end(pipeline->ring, BD_SHM_FAILED);
+	notify(pipeline);
+}
+
+static void end(struct bd_pipeline *pipeline)
+{
+	pipeline->phase = BD_PHASE_OVER;
+	bd_ring_end(pipeline->ring, BD_SHM_ENDED);
+	notify(pipeline);
+}
+
+/* ---- publishing, in order ---- */
+
+void bd_pipeline_watch_ring(struct bd_pipeline *pipeline, uint64_t now_ns, bool full)
+{
+	uint32_t used, ready;
+	bool flows = pipeline->phase == BD_PHASE_FLOW && pipeline->started && pipeline->consumers;
+	bd_ring_fill(pipeline->ring, &used, &ready);
+	bd_clocks_ring(&pipeline->clocks, now_ns, flows && full, flows && ready == 0);
+}
+
+static void fail_with_fault(struct bd_pipeline *pipeline, const struct bd_job *job)
+{
+	const struct bd_fault *fault = bd_job_first_fault(job);
+	struct bd_error error;
+	char record[512];
+	bd_source_name_record(&pipeline->source, fault->record, record, sizeof record);
+	bd_error_set(&error, fault->code, "%s: %s; 'on_error: skip' leaves such records out", record, fault->reason);
+	fail(pipeline, &error);
+}
+
+/* Lists the job's faults. False: the stream has failed, by more of them than skip_limit allows. */
+static bool quarantine(struct bd_pipeline *pipeline, const struct bd_job *job)
+{
+	double limit = pipeline->dataset->skip_limit, records = (double)pipeline->source.records;
+	struct bd_error error = { 0 };
+	for (size_t i = 0; i < job->fault_count; i++) {
+		const struct bd_fault *fault = &job->faults[i];
+		struct bd_place place = bd_source_place(&pipeline->source, fault->record);
+		int added = bd_quarantine_add(&pipeline->quarantine, fault->record, pipeline->dataset->paths[place.file],
+		                              bd_source_header_offset(&pipeline->source, &place), fault->reason, &error);
+		if (added < 0) {
+			fail(pipeline, &error);
+			return false;
+		}
+		if (limit < 1.0 && (double)pipeline->quarantine.records > limit * records) {
+			char record[512];
+			bd_source_name_record(&pipeline->source, fault->record, record, sizeof record);
+			bd_error_set(&error, fault->code,
+			             "%s: %s; %" PRIu64 " of %" PRIu64 " records are damaged, more than skip_limit %g allows",
+			             record, fault->reason, pipeline->quarantine.records, pipeline->source.records, limit);
+			fail(pipeline, &error);
+			return false;
+		}
+	}
+	pipeline->skipped += job->fault_count;
+	if (job->fault_count)
+		notify(pipeline);
+	return true;
+}
+
+static void publish(struct bd_pipeline *pipeline, const struct bd_job *job)
+{
+	struct bd_ring_batch batch = { .epoch = job->batch.epoch,
+		                       .batch = job->batch.batch,
+		                       .next_epoch = job->next.epoch,
+		                       .next_batch = job->next.batch,
+		                       .length = job->length,
+		                       .rows = job->rows };
+	pipeline->published = job->next;
+	/* A batch whose records were all damaged is left out; of several ranks each gets it, or their steps would no longer meet. */
+	if (!job->rows && job->fault_count && pipeline->spec.world <= 1) {
+		bd_ring_abandon(pipeline->ring, &job->slot);
+		return;
+	}
+	bd_ring_publish(pipeline->ring, &job->slot, &batch);
+	pipeline->behind[pipeline->batches++ % pipeline->slots] = job->next;
+	pipeline->bytes += job->length;
+	bd_clocks_published(&pipeline->clocks, job->rows);
+}
+
+/* What the first job of the queue has come to; true: it left the queue, look at the next. */
+static bool settle_first(struct bd_pipeline *pipeline)
+{
+	struct bd_job *job = job_at(pipeline, 0);
+	/* relaxed: the runs came back through the engine's lock */
+	bool faulty = atomic_load_explicit(&job->faulty, memory_order_relaxed);
+	if (job->running > 0)
+		return false;
+	if (job->error.code) {
+		fail(pipeline, &job->error);
+		return false;
+	}
+	if (faulty && pipeline->dataset->on_error == BD_ON_ERROR_FAIL) {
+		fail_with_fault(pipeline, job);
+		return false;
+	}
+	if (!job->finished || !quarantine(pipeline, job))
+		return false;
+	publish(pipeline, job);
+	pipeline->job_first = (pipeline->job_first + 1) % pipeline->slots;
+	pipeline->job_count--;
+	return true;
+}
+
+static void settle_jobs(struct bd_pipeline *pipeline)
+{
+	while (pipeline->phase == BD_PHASE_FLOW && pipeline->job_count > 0 && settle_first(pipeline))
+		;
+	if (pipeline->phase == BD_PHASE_FLOW && pipeline->last_opened && pipeline->job_count == 0)
+		end(pipeline);
+}
+
+/* ---- handing out ---- */
+
+/* A job for the next batch; NULL: the ring is full, or no batch follows. */
+static struct bd_job *open_job(struct bd_pipeline *pipeline)
+{
+	struct bd_order_batch batch;
+	struct bd_order_position next;
+	struct bd_slot slot;
+	if (bd_order_batch_at(&pipeline->order, pipeline->position, &batch, &next) < 0) {
+		pipeline->last_opened = true;
+		settle_jobs(pipeline);
+		return NULL;
+	}
+	if (pipeline->job_count == pipeline->slots || bd_ring_reserve(pipeline->ring, &slot) < 0) {
+		bd_pipeline_watch_ring(pipeline, bd_now_ns(), true);
+		return NULL;
+	}
+	struct bd_job *job = job_at(pipeline, pipeline->job_count++);
+	bd_job_open(job, &slot, &batch, &next);
+	pipeline->position = next;
+	if (pipeline->clocks.full_since_ns)
+		bd_pipeline_watch_ring(pipeline, bd_now_ns(), false);
+	return job;
+}
+
+/* An empty batch (a rank's share of a short one) has no run that could finish it. */
+static void finish_empty(struct bd_pipeline *pipeline, struct bd_job *job)
+{
+	if (bd_job_complete(job, &pipeline->layout, pipeline->staging_limit_bytes, &job->error) == 0)
+		job->finished = true;
+	settle_jobs(pipeline);
+}
+
+/*
+ * Rows of a run: about RUN_NS of work, but no more than leaves every worker its part of the slots that the ring has. Neighbours of
+ * a compressed shard are inflated one after the other, so there a run is as long as can be.
+ */
+static uint32_t run_rows(const struct bd_pipeline *pipeline, const struct bd_job *job)
+{
+	uint32_t rows = job->batch.rows - job->handed;
+	uint64_t threads = bd_engine_threads(pipeline->engine);
+	uint64_t share = ((uint64_t)job->batch.rows * (pipeline->slots - 1) + threads - 1) / threads;
+	if (!pipeline->source.compressed || pipeline->spec.shuffle == BD_SHUFFLE_GLOBAL) {
+		uint64_t wanted = pipeline->row_ns ? RUN_NS / pipeline->row_ns
+		                                   : (job->batch.rows + 2 * threads - 1) / (2 * threads);
+		share = bd_min_u64(share, bd_max_u64(wanted, 1));
+	}
+	/* a rest of less than half a run is not worth one of its own */
+	return rows < share + share / 2 ? rows : (uint32_t)share;
+}
+
+static bool take_rows(struct bd_pipeline *pipeline, struct bd_run *ret_run)
+{
+	if (!pipeline->started || !pipeline->consumers || pipeline->failing)
+		return false;
+	struct bd_job *job = pipeline->job_count ? job_at(pipeline, pipeline->job_count - 1) : NULL;
+	while (!job || job->handed == job->batch.rows) {
+		if (pipeline->last_opened)
+			return false;
+		job = open_job(pipeline);
+		if (!job || pipeline->phase != BD_PHASE_FLOW)
+			return false;
+		if (!job->batch.rows) {
+			finish_empty(pipeline, job);
+			job = NULL;
+		}
+	}
+	*ret_run = (struct bd_run){ .job = job, .first = job->handed, .count = run_rows(pipeline, job) };
+	job->handed += ret_run->count;
+	job->running++;
+	return true;
+}
+
+static bool take_files(struct bd_pipeline *pipeline, struct bd_run *ret_run)
+{
+	size_t left = pipeline->source.file_count - pipeline->files_handed;
+	if (!left || pipeline->error.code)
+		return false;
+	size_t count = pipeline->dataset->source == BD_SOURCE_TFRECORD ? 1 : bd_min_u64(left, FILES_OF_RUN);
+	*ret_run = (struct bd_run){ .first = (uint32_t)pipeline->files_handed, .count = (uint32_t)count };
+	pipeline->files_handed += count;
+	return true;
+}
+
+static bool take(struct bd_tenant *tenant, struct bd_run *ret_run)
+{
+	struct bd_pipeline *pipeline = of_tenant(tenant);
+	switch (pipeline->phase) {
+	case BD_PHASE_FILES:
+		return take_files(pipeline, ret_run);
+	case BD_PHASE_PREPARE:
+		if (pipeline->prepare_handed)
+			return false;
+		pipeline->prepare_handed = true;
+		return true;
+	case BD_PHASE_FLOW:
+		return take_rows(pipeline, ret_run);
+	case BD_PHASE_OVER:
+		break;
+	}
+	return false;
+}
+
+/* ---- on a worker ---- */
+
+static void work_files(struct bd_pipeline *pipeline, struct bd_run *run)
+{
+	int result = 0;
+	for (uint32_t i = 0; result == 0 && i < run->count; i++)
+		result = bd_source_open_file(&pipeline->source, run->first + i, &run->error);
+	run->error.code = result;
+}
+
+static void work(struct bd_tenant *tenant, struct bd_worker *worker, struct bd_run *run)
+{
+	struct bd_pipeline *pipeline = of_tenant(tenant);
+	if (run->job)
+		bd_pipeline_work_rows(pipeline, worker, run);
+	else if (run->count)
+		work_files(pipeline, run);
+	else
+		run->error.code = bd_pipeline_prepare(pipeline, &run->error);
+}
+
+/* ---- coming back ---- */
+
+/* A moving average over some runs. */
+static void learn_row_ns(struct bd_pipeline *pipeline, const struct bd_run *run)
+{
+	uint64_t row_ns = (run->disk_ns + run->decode_ns) / run->count + 1;
+	pipeline->row_ns = pipeline->row_ns ? (pipeline->row_ns * 7 + row_ns) / 8 : row_ns;
+}
+
+static void finish_rows(struct bd_pipeline *pipeline, const struct bd_run *run)
+{
+	struct bd_job *job = run->job;
+	job->running--;
+	job->finished = job->finished || run->job_done;
+	if (run->error.code && !job->error.code)
+		job->error = run->error;
+	if (run->error.code ||
+	    (pipeline->dataset->on_error == BD_ON_ERROR_FAIL && atomic_load_explicit(&job->faulty, memory_order_relaxed)))
+		pipeline->failing = true;
+	bd_clocks_worked(&pipeline->clocks, run->disk_ns, run->decode_ns);
+	pipeline->cache_hits += run->cache_hits;
+	pipeline->cache_misses += run->cache_misses;
+	learn_row_ns(pipeline, run);
+	settle_jobs(pipeline);
+	if (pipeline->phase == BD_PHASE_FLOW)
+		bd_pipeline_watch_ring(pipeline, bd_now_ns(), false);
+}
+
+static void finish_files(struct bd_pipeline *pipeline, const struct bd_run *run)
+{
+	pipeline->files_back += run->count;
+	if (run->error.code)
+		fail(pipeline, &run->error);
+	else if (pipeline->files_back == pipeline->source.file_count && pipeline->phase == BD_PHASE_FILES)
+		pipeline->phase = BD_PHASE_PREPARE;
+	notify(pipeline);
+}
+
+static bool finish(struct bd_tenant *tenant, const struct bd_run *run)
+{
+	struct bd_pipeline *pipeline = of_tenant(tenant);
+	if (run->job) {
+		finish_rows(pipeline, run);
+	} else if (run->count) {
+		finish_files(pipeline, run);
+	} else if (run->error.code) {
+		fail(pipeline, &run->error);
+	} else {
+		pipeline->phase = BD_PHASE_FLOW;
+		notify(pipeline);
+	}
+	return pipeline->quarantine.written < pipeline->quarantine.count && pipeline->quarantine.path;
+}
+
+static void settle(struct bd_tenant *tenant)
+{
+	struct bd_pipeline *pipeline = of_tenant(tenant);
+	bd_engine_lock(pipeline->engine);
+	char *text = bd_quarantine_take_text(&pipeline->quarantine);
+	bd_engine_unlock(pipeline->engine);
+	bd_quarantine_write(&pipeline->quarantine, text);
+}
+
+/* ---- life ---- */
+
+static void free_pipeline(struct bd_tenant *tenant)
+{
+	struct bd_pipeline *pipeline = of_tenant(tenant);
+	bd_pipeline_unprepare(pipeline);
+	bd_source_finish(&pipeline->source);
+	bd_quarantine_finish(&pipeline->quarantine);
+	bd_dataset_destroy(pipeline->dataset);
+	free(pipeline->identities);
+	free(pipeline);
+}
+
+static const struct bd_tenant_calls calls = { take, work, finish, settle, free_pipeline };
+
+static int init(struct bd_pipeline *pipeline, struct bd_error *error)
+{
+	const struct bd_engine_options *options = bd_engine_options(pipeline->engine);
+	int result = bd_stream_spec_check(&pipeline->spec, error);
+	if (result < 0)
+		return result;
+	pipeline->rank_rows = pipeline->spec.batch / pipeline->spec.world;
+	pipeline->position.epoch = pipeline->spec.start_epoch;
+	pipeline->position.batch = pipeline->spec.start_batch;
+	pipeline->published = pipeline->position;
+	result = bd_quarantine_init(&pipeline->quarantine, options->quarantine_folder, pipeline->dataset->name, error);
+	if (result < 0)
+		return result;
+	return bd_source_init(&pipeline->source, pipeline->dataset, pipeline->identities, options->cache_folder, error);
+}
+
+int bd_pipeline_create(struct bd_engine *engine, const struct bd_pipeline_options *options, struct bd_pipeline **ret_pipeline,
+                       struct bd_error *error)
+{
+	struct bd_pipeline *pipeline = calloc(1, sizeof *pipeline);
+	if (!pipeline) {
+		bd_dataset_destroy(options->dataset_take);
+		free(options->identities_take);
+		return bd_error_set(error, -ENOMEM, "out of memory");
+	}
+	*pipeline = (struct bd_pipeline){ .engine = engine,
+		                          .dataset = options->dataset_take,
+		                          .identities = options->identities_take,
+		                          .spec = options->spec,
+		                          .quota_bytes = options->memory_quota_bytes,
+		                          .notify = options->notify,
+		                          .context = options->context };
+	int result = init(pipeline, error);
+	if (result < 0) {
+		free_pipeline(&pipeline->tenant);
+		return result;
+	}
+	if (!pipeline->source.file_count)
+		pipeline->phase = BD_PHASE_PREPARE;
+	bd_tenant_join(&pipeline->tenant, engine, &calls);
+	bd_engine_lock(engine);
+	bd_tenant_wake(&pipeline->tenant);
+	bd_engine_unlock(engine);
+	*ret_pipeline = pipeline;
+	return 0;
+}
+
+void bd_pipeline_destroy(struct bd_pipeline *pipeline)
+{
+	if (!pipeline)
+		return;
+	bd_engine_lock(pipeline->engine);
+	pipeline->notify = NULL;
+	bd_engine_unlock(pipeline->engine);
+	bd_tenant_leave(&pipeline->tenant);
+}
+
+void bd_pipeline_start(struct bd_pipeline *pipeline)
+{
+	bd_engine_lock(pipeline->engine);
+	pipeline->started = true;
+	bd_tenant_wake(&pipeline->tenant);
+	bd_engine_unlock(pipeline->engine);
+}
+
+enum bd_pipeline_state bd_pipeline_state(struct bd_pipeline *pipeline, struct bd_error *ret_error)
+{
+	enum bd_pipeline_state state = BD_PIPELINE_READY;
+	bd_engine_lock(pipeline->engine);
+	if (pipeline->error.code) {
+		state = BD_PIPELINE_FAILED;
+		if (ret_error)
+			*ret_error = pipeline->error;
+	} else if (pipeline->phase == BD_PHASE_FILES || pipeline->phase == BD_PHASE_PREPARE) {
+		state = BD_PIPELINE_INDEXING;
+	}
+	bd_engine_unlock(pipeline->engine);
+	return state;
+}
+
+void bd_pipeline_progress(struct bd_pipeline *pipeline, uint64_t *ret_done, uint64_t *ret_total)
+{
+	/* relaxed: figures for people */
+	*ret_done = atomic_load_explicit(&pipeline->source.bytes_done, memory_order_relaxed);
+	*ret_total = atomic_load_explicit(&pipeline->source.bytes_total, memory_order_relaxed);
+}
+
+const struct bd_schema *bd_pipeline_schema(struct bd_pipeline *pipeline)
+{
+	bd_engine_lock(pipeline->engine);
+	bool known = pipeline->phase == BD_PHASE_FLOW || (pipeline->phase == BD_PHASE_OVER && pipeline->ring);
+	bd_engine_unlock(pipeline->engine);
+	return known ? &pipeline->layout.schema : NULL;
+}

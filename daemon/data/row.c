@@ -1,0 +1,392 @@
+#include "daemon/data/row.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the plan ---- */
+
+static int plan_files(const struct bd_layout *layout, const struct bd_dataset *dataset, struct bd_error *error)
+{
+	for (size_t i = 0; i < layout->feature_count; i++) {
+		const struct bd_feature *feature = layout->features[i].feature;
+		if (feature->type == BD_FEATURE_IMAGE)
+			continue;
+		if (feature->type != BD_FEATURE_INT64 || feature->elements != 1 || feature->varlen || feature->sequence)
+			return bd_error_set(error, -EINVAL,
+			                    "feature '%s': files of pictures give pictures and one int64 label only",
+			                    feature->name);
+		if (!dataset->labels && !feature->has_default)
+			return bd_error_set(error, -EINVAL, "feature '%s': a list of files has no classes, so no labels",
+			                    feature->name);
+	}
+	return 0;
+}
+
+int bd_row_plan_init(struct bd_row_plan *ret_plan, const struct bd_layout *layout, const struct bd_dataset *dataset,
+                     struct bd_error *error)
+{
+	struct bd_row_plan *plan = ret_plan;
+	size_t count = layout->feature_count;
+	*plan = (struct bd_row_plan){ .layout = layout, .file_is_picture = dataset->source != BD_SOURCE_TFRECORD };
+	if (plan->file_is_picture)
+		return plan_files(layout, dataset, error);
+	plan->context = calloc(count, sizeof *plan->context);
+	plan->lists = calloc(count, sizeof *plan->lists);
+	plan->context_features = calloc(count, sizeof *plan->context_features);
+	plan->list_features = calloc(count, sizeof *plan->list_features);
+	if (!plan->context || !plan->lists || !plan->context_features || !plan->list_features) {
+		bd_row_plan_finish(plan);
+		return bd_error_set(error, -ENOMEM, "out of memory");
+	}
+	for (size_t i = 0; i < count; i++) {
+		const struct bd_feature *feature = layout->features[i].feature;
+		struct bd_feature_name name = { feature->name, strlen(feature->name) };
+		if (feature->sequence) {
+			plan->list_features[plan->list_count] = &layout->features[i];
+			plan->lists[plan->list_count++] = name;
+			plan->is_sequence = true;
+		} else {
+			plan->context_features[plan->context_count] = &layout->features[i];
+			plan->context[plan->context_count++] = name;
+		}
+	}
+	return 0;
+}
+
+void bd_row_plan_finish(struct bd_row_plan *plan)
+{
+	free(plan->context);
+	free(plan->lists);
+	free(plan->context_features);
+	free(plan->list_features);
+	*plan = (struct bd_row_plan){ 0 };
+}
+
+bool bd_row_is_fault(int code)
+{
+	return code == -EBADMSG || code == -EINVAL || code == -EFBIG;
+}
+
+/* ---- faults ---- */
+
+static enum bd_value_kind kind_of(const struct bd_feature *feature)
+{
+	switch (feature->type) {
+	case BD_FEATURE_INT64:
+		return BD_VALUE_INT64;
+	case BD_FEATURE_FLOAT:
+		return BD_VALUE_FLOAT;
+	case BD_FEATURE_IMAGE:
+	case BD_FEATURE_BYTES:
+		break;
+	}
+	return BD_VALUE_BYTES;
+}
+
+static int missing(struct bd_error *error)
+{
+	return bd_error_set(error, -EBADMSG, "is missing from the record");
+}
+
+static int check_kind(const struct bd_feature *feature, const struct bd_feature_view *view, struct bd_error *error)
+{
+	enum bd_value_kind kind = kind_of(feature);
+	if (view->kind == kind)
+		return 0;
+	return bd_error_set(error, -EBADMSG, "holds values of kind %s, not %s", bd_value_kind_name(view->kind),
+	                    bd_value_kind_name(kind));
+}
+
+static int check_count(uint64_t count, uint64_t wanted, struct bd_error *error)
+{
+	if (count == wanted)
+		return 0;
+	return bd_error_set(error, -EBADMSG, "has %" PRIu64 " values where its shape needs %" PRIu64, count, wanted);
+}
+
+/* ---- fixed features ---- */
+
+static int fill_default(const struct bd_feature *feature, uint8_t *ret_row, struct bd_error *error)
+{
+	if (!feature->has_default)
+		return missing(error);
+	for (uint64_t i = 0; i < feature->elements; i++) {
+		if (feature->type == BD_FEATURE_FLOAT)
+			((float *)(void *)ret_row)[i] = feature->default_float;
+		else
+			((int64_t *)(void *)ret_row)[i] = feature->default_int64;
+	}
+	return 0;
+}
+
+static int read_numbers(const struct bd_feature *feature, const struct bd_feature_view *view, uint8_t *ret_values, size_t room,
+                        size_t *ret_count, struct bd_error *error)
+{
+	if (feature->type == BD_FEATURE_FLOAT)
+		return bd_feature_read_float(view, (float *)(void *)ret_values, room, ret_count, error);
+	return bd_feature_read_int64(view, (int64_t *)(void *)ret_values, room, ret_count, error);
+}
+
+static int write_numbers(const struct bd_feature *feature, const struct bd_feature_view *view, uint8_t *ret_row,
+                         struct bd_error *error)
+{
+	size_t count;
+	if (view->kind == BD_VALUE_NONE)
+		return fill_default(feature, ret_row, error);
+	int result = check_kind(feature, view, error);
+	if (result == 0)
+		result = read_numbers(feature, view, ret_row, feature->elements, &count, error);
+	return result < 0 ? result : check_count(count, feature->elements, error);
+}
+
+static int write_picture(struct bd_worker *worker, const struct bd_feature *feature, struct bd_bytes_view bytes,
+                         struct bd_picture_key key, uint8_t *ret_row, struct bd_error *error)
+{
+	struct bd_picture_decoder *decoder;
+	int result = bd_worker_decoder(worker, &decoder, error);
+	if (result == 0)
+		result = bd_picture_decode(decoder, &feature->image, bytes.bytes, bytes.length, key, ret_row, error);
+	return result;
+}
+
+static int write_image(struct bd_worker *worker, const struct bd_feature *feature, const struct bd_feature_view *view,
+                       struct bd_picture_key key, uint8_t *ret_row, struct bd_error *error)
+{
+	struct bd_bytes_view bytes;
+	size_t count;
+	if (view->kind == BD_VALUE_NONE)
+		return missing(error);
+	int result = check_kind(feature, view, error);
+	if (result == 0)
+		result = bd_feature_read_bytes(view, &bytes, 1, &count, error);
+	if (result == 0)
+		result = check_count(count, 1, error);
+	return result < 0 ? result : write_picture(worker, feature, bytes, key, ret_row, error);
+}
+
+/* ---- staged features ---- */
+
+static int stage_numbers(const struct bd_feature *feature, const struct bd_feature_view *view, struct bd_staged_row *staged,
+                         struct bd_staged_part *part, struct bd_error *error)
+{
+	size_t count, read, size = feature->type == BD_FEATURE_FLOAT ? sizeof(float) : sizeof(int64_t);
+	if (view->kind == BD_VALUE_NONE)
+		return 0;
+	int result = check_kind(feature, view, error);
+	if (result == 0)
+		result = bd_feature_count(view, &count, error);
+	if (result == 0)
+		result = bd_staged_row_add(staged, count * size, &part->values_at, error);
+	if (result == 0)
+		result = read_numbers(feature, view, staged->bytes + part->values_at, count, &read, error);
+	part->value_bytes = count * size;
+	part->units = count;
+	return result;
+}
+
+/* The strings' lengths come first in the row's buffer; they are written as the strings are copied behind them. */
+static int copy_strings(const struct bd_feature_view *view, struct bd_staged_row *staged, struct bd_staged_part *part,
+                        struct bd_error *error)
+{
+	struct bd_bytes_cursor cursor;
+	struct bd_bytes_view string;
+	int result;
+	bd_bytes_cursor_begin(view, &cursor);
+	while ((result = bd_bytes_cursor_next(&cursor, &string, error)) > 0) {
+		int64_t length = (int64_t)string.length;
+		memcpy(staged->bytes + part->lengths_at + part->string_count++ * sizeof length, &length, sizeof length);
+		if (string.length)
+			memcpy(staged->bytes + part->values_at + part->value_bytes, string.bytes, string.length);
+		part->value_bytes += string.length;
+	}
+	return result;
+}
+
+/* `room` strings and as many bytes as the view's serialized list: strings are shorter than what holds them. */
+static int open_strings(size_t room, size_t bytes, struct bd_staged_row *staged, struct bd_staged_part *part,
+                        struct bd_error *error)
+{
+	int result = bd_staged_row_add(staged, room * sizeof(int64_t), &part->lengths_at, error);
+	return result < 0 ? result : bd_staged_row_add(staged, bytes, &part->values_at, error);
+}
+
+static int stage_default_strings(const struct bd_feature *feature, struct bd_staged_row *staged, struct bd_staged_part *part,
+                                 struct bd_error *error)
+{
+	size_t length = feature->default_bytes_length;
+	if (!feature->has_default)
+		return missing(error);
+	int result = open_strings(feature->elements, feature->elements * length, staged, part, error);
+	for (uint64_t i = 0; result == 0 && i < feature->elements; i++) {
+		int64_t stored = (int64_t)length;
+		memcpy(staged->bytes + part->lengths_at + i * sizeof stored, &stored, sizeof stored);
+		if (length)
+			memcpy(staged->bytes + part->values_at + i * length, feature->default_bytes, length);
+	}
+	part->string_count = part->units = feature->elements;
+	part->value_bytes = feature->elements * length;
+	return result;
+}
+
+static int stage_strings(const struct bd_feature *feature, const struct bd_feature_view *view, struct bd_staged_row *staged,
+                         struct bd_staged_part *part, struct bd_error *error)
+{
+	size_t count;
+	if (view->kind == BD_VALUE_NONE)
+		return feature->varlen ? 0 : stage_default_strings(feature, staged, part, error);
+	int result = check_kind(feature, view, error);
+	if (result == 0)
+		result = bd_feature_count(view, &count, error);
+	if (result == 0 && !feature->varlen)
+		result = check_count(count, feature->elements, error);
+	if (result == 0)
+		result = open_strings(count, view->list_length + view->tail_length, staged, part, error);
+	if (result == 0)
+		result = copy_strings(view, staged, part, error);
+	part->units = part->string_count;
+	return result;
+}
+
+static int stage_step(const struct bd_feature *feature, const struct bd_feature_view *step, struct bd_staged_row *staged,
+                      struct bd_staged_part *part, struct bd_error *error)
+{
+	size_t count;
+	int result = check_kind(feature, step, error);
+	if (result == 0 && feature->type == BD_FEATURE_BYTES) {
+		result = bd_feature_count(step, &count, error);
+		if (result == 0)
+			result = check_count(count, feature->elements, error);
+		return result < 0 ? result : copy_strings(step, staged, part, error);
+	}
+	if (result == 0)
+		result = read_numbers(feature, step, staged->bytes + part->values_at + part->value_bytes, feature->elements, &count,
+		                      error);
+	part->value_bytes += feature->elements * (feature->type == BD_FEATURE_FLOAT ? sizeof(float) : sizeof(int64_t));
+	return result < 0 ? result : check_count(count, feature->elements, error);
+}
+
+/* Room for all steps at once, so that they lie together; for strings the map entry's bytes are enough. */
+static int open_steps(const struct bd_feature *feature, const struct bd_feature_list_view *list, struct bd_staged_row *staged,
+                      struct bd_staged_part *part, struct bd_error *error)
+{
+	uint64_t values;
+	if (!bd_multiply_u64(list->steps, feature->elements, &values) || values > UINT32_MAX)
+		return bd_error_set(error, -EBADMSG, "has %zu steps of %" PRIu64 " values: too many", list->steps,
+		                    feature->elements);
+	/* Every value takes at least one byte (strings two) of the record: what a hostile shape claims beyond it is not allocated. */
+	if (values > list->entry_length)
+		return bd_error_set(error, -EBADMSG, "has fewer values than %zu steps of its shape need", list->steps);
+	if (feature->type == BD_FEATURE_BYTES)
+		return open_strings(values, list->entry_length, staged, part, error);
+	size_t size = feature->type == BD_FEATURE_FLOAT ? sizeof(float) : sizeof(int64_t);
+	return bd_staged_row_add(staged, values * size, &part->values_at, error);
+}
+
+static int stage_list(const struct bd_feature *feature, const struct bd_feature_list_view *list, struct bd_staged_row *staged,
+                      struct bd_staged_part *part, struct bd_error *error)
+{
+	struct bd_step_cursor cursor;
+	struct bd_feature_view step;
+	if (!list->present)
+		return feature->has_default ? 0 : missing(error);
+	int result = open_steps(feature, list, staged, part, error);
+	if (result < 0)
+		return result;
+	bd_step_cursor_begin(list, &cursor);
+	while ((result = bd_step_cursor_next(&cursor, &step, error)) > 0) {
+		result = part->units == list->steps ? -EBADMSG : stage_step(feature, &step, staged, part, error);
+		if (result < 0) {
+			bd_error_prefix(error, "step %" PRIu64, part->units);
+			return result;
+		}
+		part->units++;
+	}
+	return result;
+}
+
+/* ---- a row ---- */
+
+static int write_feature(struct bd_worker *worker, const struct bd_layout_feature *out, const struct bd_feature_view *view,
+                         const struct bd_row_input *input, uint8_t *slot, uint32_t row, struct bd_staged_row *staged,
+                         struct bd_error *error)
+{
+	const struct bd_feature *feature = out->feature;
+	uint8_t *place = slot + out->offset + row * out->row_bytes;
+	if (out->fixed && feature->type == BD_FEATURE_IMAGE)
+		return write_image(worker, feature, view, input->key, place, error);
+	if (out->fixed)
+		return write_numbers(feature, view, place, error);
+	struct bd_staged_part *part = &staged->parts[out->part];
+	return feature->type == BD_FEATURE_BYTES ? stage_strings(feature, view, staged, part, error)
+	                                         : stage_numbers(feature, view, staged, part, error);
+}
+
+static int write_file(const struct bd_row_plan *plan, struct bd_worker *worker, const struct bd_row_input *input, uint8_t *slot,
+                      uint32_t row, struct bd_error *error)
+{
+	const struct bd_layout *layout = plan->layout;
+	for (size_t i = 0; i < layout->feature_count; i++) {
+		const struct bd_layout_feature *out = &layout->features[i];
+		uint8_t *place = slot + out->offset + row * out->row_bytes;
+		int result = 0;
+		if (out->feature->type == BD_FEATURE_IMAGE) {
+			struct bd_bytes_view bytes = { input->data, input->length };
+			result = write_picture(worker, out->feature, bytes, input->key, place, error);
+		} else if (input->has_label) {
+			memcpy(place, &input->label, sizeof input->label);
+		} else {
+			result = fill_default(out->feature, place, error);
+		}
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+static int find(const struct bd_row_plan *plan, struct bd_worker *worker, const struct bd_row_input *input, struct bd_error *error)
+{
+	if (plan->is_sequence)
+		return bd_sequence_example_find(input->data, input->length, plan->context, plan->context_count, worker->views,
+		                                plan->lists, plan->list_count, worker->lists, error);
+	return bd_example_find(input->data, input->length, plan->context, plan->context_count, worker->views, error);
+}
+
+static void reset_staging(const struct bd_layout *layout, struct bd_staged_row *staged)
+{
+	if (!staged)
+		return;
+	bd_staged_row_reset(staged);
+	memset(staged->parts, 0, layout->part_count * sizeof *staged->parts);
+}
+
+int bd_row_write(const struct bd_row_plan *plan, struct bd_worker *worker, const struct bd_row_input *input, uint8_t *slot,
+                 uint32_t row, struct bd_staged_row *staged, struct bd_error *error)
+{
+	if (plan->file_is_picture)
+		return write_file(plan, worker, input, slot, row, error);
+	reset_staging(plan->layout, staged);
+	int result = bd_worker_views(worker, plan->context_count, plan->list_count, error);
+	if (result == 0)
+		result = find(plan, worker, input, error);
+	if (result < 0)
+		return result;
+	for (size_t i = 0; i < plan->context_count; i++) {
+		const struct bd_layout_feature *out = plan->context_features[i];
+		result = write_feature(worker, out, &worker->views[i], input, slot, row, staged, error);
+		if (result < 0) {
+			bd_error_prefix(error, "feature '%s'", out->feature->name);
+			return result;
+		}
+	}
+	for (size_t i = 0; i < plan->list_count; i++) {
+		const struct bd_layout_feature *out = plan->list_features[i];
+		result = stage_list(out->feature, &worker->lists[i], staged, &staged->parts[out->part], error);
+		if (result < 0) {
+			bd_error_prefix(error, "feature '%s'", out->feature->name);
+			return result;
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,314 @@
+#include "daemon/data/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/arithmetic.h"
+#include "common/record/tfrecord.h"
+
+int bd_source_init(struct bd_source *ret_source, const struct bd_dataset *dataset, const struct bd_file_identity *identities,
+                   const char *cache_folder, struct bd_error *error)
+{
+	struct bd_source *source = ret_source;
+	*source = (struct bd_source){ .dataset = dataset, .identities = identities, .cache_folder = cache_folder };
+	source->files = calloc(dataset->path_count + 1, sizeof *source->files);
+	if (!source->files)
+		return bd_error_set(error, -ENOMEM, "out of memory");
+	source->file_count = dataset->path_count;
+	for (size_t i = 0; i < source->file_count; i++)
+		source->files[i].fd = -1;
+	return 0;
+}
+
+void bd_source_finish(struct bd_source *source)
+{
+	for (size_t i = 0; i < source->file_count; i++) {
+		bd_shard_index_destroy(source->files[i].index);
+		if (source->files[i].fd >= 0)
+			close(source->files[i].fd);
+	}
+	free(source->files);
+	*source = (struct bd_source){ 0 };
+}
+
+/* ---- looking at a file ---- */
+
+static int open_checked(const struct bd_source *source, size_t number, struct stat *ret_key, int *ret_fd, struct bd_error *error)
+{
+	const char *path = source->dataset->paths[number];
+	/* O_NONBLOCK: a FIFO of that name must not hang a worker */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return bd_error_set(error, -errno, "%s: %s", path, strerror(errno));
+	int result = 0;
+	if (fstat(fd, ret_key) < 0)
+		result = bd_error_set(error, -errno, "%s: %s", path, strerror(errno));
+	else if (source->identities &&
+	         (source->identities[number].device != ret_key->st_dev || source->identities[number].inode != ret_key->st_ino))
+		result = bd_error_set(error, -EACCES, "%s: was replaced while it was opened", path);
+	else if (!S_ISREG(ret_key->st_mode))
+		result = bd_error_set(error, -EINVAL, "%s: is no regular file", path);
+	if (result < 0) {
+		close(fd);
+		return result;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+struct progress {
+	struct bd_source *source;
+	uint64_t told; /* bytes of this file that are in the sum already */
+};
+
+static bool on_progress(void *context, uint64_t done, uint64_t total)
+{
+	struct progress *progress = context;
+	(void)total;
+	/* relaxed: figures for people */
+	if (done > progress->told) {
+		atomic_fetch_add_explicit(&progress->source->bytes_done, done - progress->told, memory_order_relaxed);
+		progress->told = done;
+	}
+	return true;
+}
+
+static int open_index(struct bd_source *source, size_t number, int fd, struct bd_error *error)
+{
+	struct progress progress = { .source = source };
+	struct bd_source_file *file = &source->files[number];
+	struct bd_index_options options = { .compression = source->dataset->compression,
+		                            .cache_folder = source->cache_folder,
+		                            .progress = on_progress,
+		                            .context = &progress };
+	int result = bd_shard_index_open_fd(fd, source->dataset->paths[number], &options, &file->index, error);
+	on_progress(&progress, (uint64_t)file->key.st_size, 0);
+	return result;
+}
+
+int bd_source_open_file(struct bd_source *source, size_t number, struct bd_error *error)
+{
+	struct bd_source_file *file = &source->files[number];
+	int fd;
+	int result = open_checked(source, number, &file->key, &fd, error);
+	if (result < 0)
+		return result;
+	atomic_fetch_add_explicit(&source->bytes_total, (uint64_t)file->key.st_size, memory_order_relaxed);
+	bool shard = source->dataset->source == BD_SOURCE_TFRECORD;
+	if (shard)
+		result = open_index(source, number, fd, error);
+	else
+		atomic_fetch_add_explicit(&source->bytes_done, (uint64_t)file->key.st_size, memory_order_relaxed);
+	if (result == 0 && shard && number < BD_SOURCE_OPEN_FILES)
+		file->fd = fd;
+	else
+		close(fd);
+	return result;
+}
+
+/* ---- all files together ---- */
+
+static void settle_shard(struct bd_source *source, struct bd_source_file *file)
+{
+	uint64_t count = bd_shard_index_count(file->index);
+	source->index_bytes += bd_shard_index_memory(file->index);
+	if (bd_shard_index_compression(file->index) != BD_COMPRESSION_NONE)
+		source->compressed = true;
+	if (count && bd_shard_index_longest(file->index) > source->largest) {
+		source->largest = bd_shard_index_longest(file->index);
+		for (uint64_t i = 0; i < count; i++) {
+			if (bd_shard_index_entry(file->index, i).length == source->largest) {
+				source->largest_record = file->first + i;
+				break;
+			}
+		}
+	}
+	source->records += count;
+}
+
+int bd_source_settle(struct bd_source *source, struct bd_error *error)
+{
+	source->index_bytes = source->file_count * sizeof *source->files;
+	for (size_t i = 0; i < source->file_count; i++) {
+		struct bd_source_file *file = &source->files[i];
+		file->first = source->records;
+		source->bytes += (uint64_t)file->key.st_size;
+		if (file->index) {
+			settle_shard(source, file);
+			continue;
+		}
+		if ((uint64_t)file->key.st_size > source->largest) {
+			source->largest = (uint64_t)file->key.st_size;
+			source->largest_record = source->records;
+		}
+		source->records++;
+	}
+	if (!source->records)
+		return bd_error_set(error, -ENODATA, "%s: the dataset has no records", source->dataset->name);
+	return 0;
+}
+
+/* ---- places ---- */
+
+/* The last file whose first record is not behind `record`: empty shards in between are stepped over. */
+static uint32_t file_of(const struct bd_source *source, uint64_t record)
+{
+	size_t low = 0, high = source->file_count;
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+		if (source->files[middle].first <= record)
+			low = middle;
+		else
+			high = middle;
+	}
+	return (uint32_t)low;
+}
+
+static const struct bd_damaged_range *damage_of(const struct bd_shard_index *index, uint64_t record)
+{
+	size_t count, low = 0;
+	const struct bd_damaged_range *ranges = bd_shard_index_damage(index, &count);
+	while (low < count && ranges[low].record != record)
+		low++;
+	return low < count ? &ranges[low] : NULL;
+}
+
+struct bd_place bd_source_place(const struct bd_source *source, uint64_t record)
+{
+	if (source->dataset->source != BD_SOURCE_TFRECORD)
+		return (struct bd_place){ .file = (uint32_t)record, .length = (uint64_t)source->files[record].key.st_size };
+	uint32_t number = file_of(source, record);
+	const struct bd_source_file *file = &source->files[number];
+	struct bd_place place = { .file = number, .index = record - file->first };
+	struct bd_index_entry entry = bd_shard_index_entry(file->index, place.index);
+	place.offset = entry.offset;
+	place.length = entry.length;
+	if (entry.damaged) {
+		const struct bd_damaged_range *range = damage_of(file->index, place.index);
+		place.damage = range ? range->reason : "damaged";
+	}
+	return place;
+}
+
+uint64_t bd_source_header_offset(const struct bd_source *source, const struct bd_place *place)
+{
+	if (!source->files[place->file].index)
+		return 0;
+	return place->damage ? place->offset : place->offset - BD_TFRECORD_HEADER_BYTES;
+}
+
+void bd_source_name_record(const struct bd_source *source, uint64_t record, char *ret_text, size_t size)
+{
+	struct bd_place place = bd_source_place(source, record);
+	const char *path = source->dataset->paths[place.file];
+	if (source->files[place.file].index)
+		snprintf(ret_text, size, "%s: record %" PRIu64 " at byte %" PRIu64, path, record,
+		         bd_source_header_offset(source, &place));
+	else
+		snprintf(ret_text, size, "%s: record %" PRIu64, path, record);
+}
+
+/* A heap whose root is the smallest of the largest lengths. */
+static void sift_down(uint64_t *heap, uint64_t count)
+{
+	for (uint64_t at = 0;;) {
+		uint64_t child = 2 * at + 1, value = heap[at];
+		if (child >= count)
+			return;
+		if (child + 1 < count && heap[child + 1] < heap[child])
+			child++;
+		if (heap[child] >= value)
+			return;
+		heap[at] = heap[child];
+		heap[child] = value;
+		at = child;
+	}
+}
+
+static uint64_t sum_of(const uint64_t *lengths, uint64_t count)
+{
+	uint64_t sum = 0;
+	for (uint64_t i = 0; i < count; i++)
+		sum += lengths[i];
+	return sum;
+}
+
+uint64_t bd_source_largest_sum(const struct bd_source *source, uint64_t count)
+{
+	count = bd_min_u64(count, source->records);
+	uint64_t *heap = calloc(count + 1, sizeof *heap);
+	if (!heap)
+		return source->largest * count;
+	for (uint64_t record = 0; record < source->records; record++) {
+		uint64_t length = bd_source_place(source, record).length;
+		if (length <= heap[0])
+			continue;
+		heap[0] = length;
+		sift_down(heap, count);
+	}
+	uint64_t sum = sum_of(heap, count);
+	free(heap);
+	return sum;
+}
+
+/* ---- use ---- */
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+int bd_source_check(struct bd_source *source, uint32_t number, int fd, struct bd_error *error)
+{
+	struct bd_source_file *file = &source->files[number];
+	const char *path = source->dataset->paths[number];
+	struct stat now;
+	if (fd < 0)
+		fd = file->fd;
+	if (fd >= 0 && fstat(fd, &now) == 0 && !same_file(&now, &file->key))
+		return bd_error_set(error, -ESTALE, "%s: has changed since the stream was opened: open it anew", path);
+	/* A file that is gone still is what the descriptor reads; another one in its place is a new dataset. */
+	if (stat(path, &now) == 0 && !same_file(&now, &file->key))
+		return bd_error_set(error, -ESTALE, "%s: was replaced since the stream was opened: open it anew", path);
+	return 0;
+}
+
+static int check_now_and_then(struct bd_source *source, uint32_t number, int fd, uint64_t now_ns, struct bd_error *error)
+{
+	struct bd_source_file *file = &source->files[number];
+	/* relaxed: two looks at once do no harm */
+	uint64_t checked_ns = atomic_load_explicit(&file->checked_ns, memory_order_relaxed);
+	if (now_ns - checked_ns < BD_SOURCE_CHECK_NS)
+		return 0;
+	atomic_store_explicit(&file->checked_ns, now_ns, memory_order_relaxed);
+	return bd_source_check(source, number, fd, error);
+}
+
+int bd_source_borrow(struct bd_source *source, uint32_t number, uint64_t now_ns, int *ret_fd, bool *ret_close,
+                     struct bd_error *error)
+{
+	struct bd_source_file *file = &source->files[number];
+	struct stat key;
+	int fd = file->fd, result;
+	if (fd >= 0) {
+		result = check_now_and_then(source, number, fd, now_ns, error);
+	} else {
+		result = open_checked(source, number, &key, &fd, error);
+		if (result == 0 && !same_file(&key, &file->key)) {
+			close(fd);
+			result = bd_error_set(error, -ESTALE, "%s: has changed since the stream was opened: open it anew",
+			                      source->dataset->paths[number]);
+		}
+	}
+	if (result < 0)
+		return result;
+	*ret_fd = fd;
+	*ret_close = file->fd < 0;
+	return 0;
+}

@@ -1,0 +1,139 @@
+#include "daemon/data/staging.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/arithmetic.h"
+
+/* The first buffer of a row; doubles from there. */
+#define FIRST_ROOM_BYTES 256
+
+int bd_staging_init(struct bd_staging *ret_staging, uint32_t rows, size_t part_count, struct bd_error *error)
+{
+	*ret_staging = (struct bd_staging){ 0 };
+	if (!part_count)
+		return 0;
+	struct bd_staged_row *row_array = calloc(rows, sizeof *row_array);
+	struct bd_staged_part *parts = calloc((size_t)rows * part_count, sizeof *parts);
+	if (!row_array || !parts) {
+		free(row_array);
+		free(parts);
+		return bd_error_set(error, -ENOMEM, "out of memory");
+	}
+	for (uint32_t i = 0; i < rows; i++)
+		row_array[i].parts = parts + i * part_count;
+	*ret_staging = (struct bd_staging){ .row_count = rows, .part_count = part_count, .rows = row_array, .parts = parts };
+	return 0;
+}
+
+void bd_staging_finish(struct bd_staging *staging)
+{
+	bd_staging_trim(staging, 0);
+	free(staging->rows);
+	free(staging->parts);
+	*staging = (struct bd_staging){ 0 };
+}
+
+uint64_t bd_staging_bytes(const struct bd_staging *staging)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < staging->row_count; i++)
+		bytes += staging->rows[i].room;
+	return bytes;
+}
+
+void bd_staging_trim(struct bd_staging *staging, uint64_t limit_bytes)
+{
+	if (bd_staging_bytes(staging) <= limit_bytes)
+		return;
+	for (uint32_t i = 0; i < staging->row_count; i++) {
+		struct bd_staged_row *row = &staging->rows[i];
+		free(row->bytes);
+		row->bytes = NULL;
+		row->used = row->room = 0;
+	}
+}
+
+void bd_staged_row_reset(struct bd_staged_row *row)
+{
+	row->used = 0;
+}
+
+int bd_staged_row_add(struct bd_staged_row *row, size_t bytes, size_t *ret_at, struct bd_error *error)
+{
+	size_t at = (row->used + 7) & ~(size_t)7, end;
+	if (!bd_add_size(at, bytes, &end))
+		return bd_error_set(error, -ENOMEM, "out of memory");
+	if (end > row->room) {
+		size_t room = row->room ? row->room : FIRST_ROOM_BYTES;
+		while (room < end)
+			room *= 2;
+		uint8_t *grown = realloc(row->bytes, room);
+		if (!grown)
+			return bd_error_set(error, -ENOMEM, "out of memory");
+		row->bytes = grown;
+		row->room = room;
+	}
+	row->used = end;
+	*ret_at = at;
+	return 0;
+}
+
+void bd_staging_close_holes(struct bd_staging *staging, const uint32_t *row_of, uint32_t rows)
+{
+	for (uint32_t i = 0; i < rows && staging->part_count; i++) {
+		if (row_of[i] == i)
+			continue;
+		struct bd_staged_row moved = staging->rows[row_of[i]];
+		staging->rows[row_of[i]] = staging->rows[i];
+		staging->rows[i] = moved;
+	}
+}
+
+struct bd_staged_total bd_staging_total(const struct bd_staging *staging, size_t part, uint32_t rows)
+{
+	struct bd_staged_total total = { 0 };
+	for (uint32_t i = 0; i < rows; i++) {
+		const struct bd_staged_part *staged = &staging->rows[i].parts[part];
+		total.value_bytes += staged->value_bytes;
+		total.strings += staged->string_count;
+		total.units += staged->units;
+	}
+	return total;
+}
+
+/* `at`: where this row's first string begins. */
+static int64_t *join_lengths(const uint8_t *lengths, size_t count, int64_t at, int64_t *ret_splits)
+{
+	for (size_t i = 0; i < count; i++) {
+		int64_t length;
+		memcpy(&length, lengths + i * sizeof length, sizeof length);
+		at += length;
+		*ret_splits++ = at;
+	}
+	return ret_splits;
+}
+
+void bd_staging_join(const struct bd_staging *staging, size_t part, uint32_t rows, uint8_t *ret_values, int64_t *ret_row_splits,
+                     int64_t *ret_value_splits)
+{
+	int64_t units = 0, bytes = 0;
+	if (ret_row_splits)
+		*ret_row_splits++ = 0;
+	if (ret_value_splits)
+		*ret_value_splits++ = 0;
+	for (uint32_t i = 0; i < rows; i++) {
+		const struct bd_staged_row *row = &staging->rows[i];
+		const struct bd_staged_part *staged = &row->parts[part];
+		if (staged->value_bytes)
+			memcpy(ret_values + bytes, row->bytes + staged->values_at, staged->value_bytes);
+		if (ret_value_splits && staged->string_count)
+			ret_value_splits = join_lengths(row->bytes + staged->lengths_at, staged->string_count, bytes,
+			                                ret_value_splits);
+		bytes += (int64_t)staged->value_bytes;
+		units += (int64_t)staged->units;
+		if (ret_row_splits)
+			*ret_row_splits++ = units;
+	}
+}

@@ -1,0 +1,68 @@
+/*
+ * staging.h - the values of var-len features, kept row by row until the last row of a slot is done.
+ *
+ * Why: where such a row begins in the batch is known only when all rows before it are. Workers leave each row's values in a
+ * buffer of that row; joining copies them one behind the other into the slot. Buffers are kept for the next batch.
+ * One row holds one part for each var-len feature:
+ *   values   `value_bytes` bytes, elements of the feature's type one after the other
+ *   strings  lengths of the strings (int64), for features of type bytes
+ *   units    what row_splits counts: values, strings or steps
+ * Threads: a row belongs to the one worker that fills it; joining comes after all of them.
+ */
+#ifndef BD_DATA_STAGING_H
+#define BD_DATA_STAGING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "batchd/error.h"
+
+struct bd_staged_part {
+	size_t values_at, value_bytes; /* in the row's buffer */
+	size_t lengths_at, string_count;
+	uint64_t units;
+};
+
+struct bd_staged_row {
+	uint8_t *bytes;
+	size_t used, room;
+	struct bd_staged_part *parts; /* one a var-len feature */
+};
+
+struct bd_staging {
+	uint32_t row_count;
+	size_t part_count;
+	struct bd_staged_row *rows;
+	struct bd_staged_part *parts;
+};
+
+/* Does nothing where part_count is 0. */
+BD_MUST_CHECK int bd_staging_init(struct bd_staging *ret_staging, uint32_t rows, size_t part_count, struct bd_error *error);
+void bd_staging_finish(struct bd_staging *staging);
+
+/* Memory that the rows hold now. */
+uint64_t bd_staging_bytes(const struct bd_staging *staging);
+
+/* Gives back the buffers when together they hold more than `limit_bytes`. */
+void bd_staging_trim(struct bd_staging *staging, uint64_t limit_bytes);
+
+/* Forgets what the row held. */
+void bd_staged_row_reset(struct bd_staged_row *row);
+
+/* Room for `bytes` more at an offset aligned to 8; the buffer may move, offsets stay. -ENOMEM. */
+BD_MUST_CHECK int bd_staged_row_add(struct bd_staged_row *row, size_t bytes, size_t *ret_at, struct bd_error *error);
+
+/* Moves the good rows together: row_of[i] is the row that becomes row i. */
+void bd_staging_close_holes(struct bd_staging *staging, const uint32_t *row_of, uint32_t rows);
+
+/* Sums of one part over the first `rows` rows. */
+struct bd_staged_total {
+	uint64_t value_bytes, strings, units;
+};
+struct bd_staged_total bd_staging_total(const struct bd_staging *staging, size_t part, uint32_t rows);
+
+/* Writes one part of all rows: values, row_splits (rows + 1) and, where given, value_splits (strings + 1). Splits may be NULL. */
+void bd_staging_join(const struct bd_staging *staging, size_t part, uint32_t rows, uint8_t *ret_values, int64_t *ret_row_splits,
+                     int64_t *ret_value_splits);
+
+#endif
