@@ -145,6 +145,9 @@ struct bd_ring_item {
  */
 BD_MUST_CHECK int bd_ring_view_take(struct bd_ring_view *view, struct bd_ring_item *ret_item);
 
+/* Whether take would give a batch or the end now. No system call. */
+bool bd_ring_view_ready(const struct bd_ring_view *view);
+
 /* Gives entries back up to and without `sequence`. True: the daemon waits, send one DOORBELL packet. */
 BD_MUST_CHECK bool bd_ring_view_release(struct bd_ring_view *view, uint64_t sequence);
 

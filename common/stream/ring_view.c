@@ -160,6 +160,11 @@ int bd_ring_view_take(struct bd_ring_view *view, struct bd_ring_item *ret_item)
 	return 0;
 }
 
+bool bd_ring_view_ready(const struct bd_ring_view *view)
+{
+	return atomic_load(&view->ctl->head) != view->taken; /* pairs with append() in ring.c */
+}
+
 bool bd_ring_view_release(struct bd_ring_view *view, uint64_t sequence)
 {
 	/* seq_cst on both: either the daemon sees the release, or its ticket is seen here. Pairs with ask_for_doorbells() in ring.c. */

@@ -34,7 +34,7 @@
  * several clients may be used by several threads.
  * Fork: a child process must not use what its parent opened: calls return -ECHILD there, and close only frees memory, so
  * that the parent's streams go on undisturbed. A child opens its own client.
- * Signals: a blocking call goes on after a signal, unless bd_stream_set_interruptible asked for -EINTR.
+ * Signals: a blocking call goes on after a signal, unless the stream's request asked for -EINTR (interruptible).
  * A daemon that dies: bd_stream_next connects again, with growing pauses, starts a private daemon anew, and asks for
  * the very next batch. The consumer sees a pause, no batch twice and none missing; batches that it holds stay valid.
  */
@@ -175,6 +175,8 @@ struct bd_stream_request {
 	 * client waits for a daemon that went away ("reconnecting", attempt, 0). May be NULL. */
 	void (*on_progress)(void *context, const char *what, uint64_t done, uint64_t total);
 	void *context;
+	/* true: a signal that was handled ends a wait of bd_stream_open and bd_stream_next with -EINTR, nothing lost. Default: they wait on. */
+	bool interruptible;
 };
 
 /* All defaults; the caller sets `dataset` and what it wants otherwise. */
@@ -200,15 +202,12 @@ BD_PUBLIC const struct bd_schema *bd_stream_schema(const struct bd_stream *strea
 BD_PUBLIC BD_MUST_CHECK int bd_stream_next(struct bd_stream *stream, int timeout_ms, struct bd_batch *ret_batch,
                                            struct bd_error *error);
 
-/* true: a signal that was handled ends a wait of bd_stream_next with -EINTR, nothing lost; false (the default): it waits on. */
-BD_PUBLIC void bd_stream_set_interruptible(struct bd_stream *stream, bool interruptible);
-
 /* Gives the batch's slot back. In any order; each batch once. */
 BD_PUBLIC void bd_stream_release(struct bd_stream *stream, const struct bd_batch *batch);
 
 /*
- * A descriptor for poll (POLLIN). Valid after bd_stream_next(stream, 0, ...) said -EAGAIN and until the next call of
- * bd_stream_next, which must follow when it becomes readable: it may say -EAGAIN again. -1 while the client is between two daemons:
+ * A descriptor for poll (POLLIN). Valid after bd_stream_next(stream, 0, ...) said -EAGAIN and until the next call with this
+ * stream; bd_stream_next must follow when it becomes readable: it may say -EAGAIN again. -1 while the client is between two daemons:
  * call bd_stream_next with a timeout then.
  */
 BD_PUBLIC int bd_stream_descriptor(const struct bd_stream *stream);
