@@ -299,10 +299,12 @@ int bd_jpeg_skip(struct bd_jpeg *jpeg, uint32_t lines, struct bd_error *error)
 	return 0;
 }
 
-/* An end marker behind the place where reading stopped; the files that have one have it last, so look from there. */
+/* An end marker at or behind the place where reading stopped; the files that have one have it last, so look from there. */
 static bool has_end(struct bd_jpeg *jpeg)
 {
 	const uint8_t *first = jpeg->source.next_input_byte;
+	if (jpeg->info.unread_marker == JPEG_EOI)
+		return true;
 	for (const uint8_t *at = jpeg->bytes + jpeg->length; at - first >= 2; at--)
 		if (at[-1] == 0xd9 && at[-2] == 0xff)
 			return true;
