@@ -69,7 +69,7 @@ static void fail_with_fault(struct bd_pipeline *pipeline, const struct bd_job *j
 	const struct bd_fault *fault = bd_job_first_fault(job);
 	struct bd_error error;
 	char record[512];
-	bd_source_name_record(&pipeline->source, fault->record, record, sizeof record);
+	bd_records_name_record(&pipeline->source, fault->record, record, sizeof record);
 	bd_error_set(&error, fault->code, "%s: %s; 'on_error: skip' leaves such records out", record, fault->reason);
 	fail(pipeline, &error);
 }
@@ -81,16 +81,16 @@ static bool quarantine(struct bd_pipeline *pipeline, const struct bd_job *job)
 	struct bd_error error = { 0 };
 	for (size_t i = 0; i < job->fault_count; i++) {
 		const struct bd_fault *fault = &job->faults[i];
-		struct bd_place place = bd_source_place(&pipeline->source, fault->record);
+		struct bd_place place = bd_records_place(&pipeline->source, fault->record);
 		int added = bd_quarantine_add(&pipeline->quarantine, fault->record, pipeline->dataset->paths[place.file],
-		                              bd_source_header_offset(&pipeline->source, &place), fault->reason, &error);
+		                              bd_records_header_offset(&pipeline->source, &place), fault->reason, &error);
 		if (added < 0) {
 			fail(pipeline, &error);
 			return false;
 		}
 		if (limit < 1.0 && (double)pipeline->quarantine.records > limit * records) {
 			char record[512];
-			bd_source_name_record(&pipeline->source, fault->record, record, sizeof record);
+			bd_records_name_record(&pipeline->source, fault->record, record, sizeof record);
 			bd_error_set(&error, fault->code,
 			             "%s: %s; %" PRIu64 " of %" PRIu64 " records are damaged, more than skip_limit %g allows",
 			             record, fault->reason, pipeline->quarantine.records, pipeline->source.records, limit);
@@ -265,7 +265,7 @@ static void work_files(struct bd_pipeline *pipeline, struct bd_run *run)
 {
 	int result = 0;
 	for (uint32_t i = 0; result == 0 && i < run->count; i++)
-		result = bd_source_open_file(&pipeline->source, run->first + i, &run->error);
+		result = bd_records_open_file(&pipeline->source, run->first + i, &run->error);
 	run->error.code = result;
 }
 
@@ -349,7 +349,7 @@ static void free_pipeline(struct bd_tenant *tenant)
 {
 	struct bd_pipeline *pipeline = of_tenant(tenant);
 	bd_pipeline_unprepare(pipeline);
-	bd_source_finish(&pipeline->source);
+	bd_records_finish(&pipeline->source);
 	bd_quarantine_finish(&pipeline->quarantine);
 	bd_dataset_destroy(pipeline->dataset);
 	free(pipeline->identities);
@@ -371,7 +371,7 @@ static int init(struct bd_pipeline *pipeline, struct bd_error *error)
 	result = bd_quarantine_init(&pipeline->quarantine, options->quarantine_folder, pipeline->dataset->name, error);
 	if (result < 0)
 		return result;
-	return bd_source_init(&pipeline->source, pipeline->dataset, pipeline->identities, options->cache_folder, error);
+	return bd_records_init(&pipeline->source, pipeline->dataset, pipeline->identities, options->cache_folder, error);
 }
 
 int bd_pipeline_create(struct bd_engine *engine, const struct bd_pipeline_options *options, struct bd_pipeline **ret_pipeline,

@@ -27,7 +27,7 @@
 #include "daemon/data/quarantine.h"
 #include "daemon/data/reader.h"
 #include "daemon/data/row.h"
-#include "daemon/data/source.h"
+#include "daemon/data/records.h"
 #include "daemon/data/tenant.h"
 
 enum bd_pipeline_phase {
@@ -58,7 +58,7 @@ struct bd_pipeline {
 	uint32_t rank_rows; /* of a full batch of this rank */
 
 	/* fixed by prepare; read by workers */
-	struct bd_source source;
+	struct bd_records source;
 	struct bd_layout layout;
 	struct bd_row_plan plan;
 	struct bd_order order;

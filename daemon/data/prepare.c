@@ -46,7 +46,7 @@ static int reserve_buffers(struct bd_pipeline *pipeline, struct bd_error *error)
 	char record[512], what[640];
 	if (needed <= BD_WORKER_READ_BYTES)
 		return 0;
-	bd_source_name_record(&pipeline->source, pipeline->source.largest_record, record, sizeof record);
+	bd_records_name_record(&pipeline->source, pipeline->source.largest_record, record, sizeof record);
 	snprintf(what, sizeof what, "%s: this record has %" PRIu64 " bytes; to read such ones on %u threads", record,
 	         pipeline->source.largest, threads);
 	uint64_t bytes;
@@ -69,7 +69,7 @@ static uint64_t slot_bytes(const struct bd_pipeline *pipeline, uint32_t slots)
 	const struct bd_layout *layout = &pipeline->layout;
 	uint64_t bytes = layout->var_offset;
 	if (layout->part_count) {
-		uint64_t most = bd_layout_var_bytes(layout, bd_source_largest_sum(&pipeline->source, layout->rows));
+		uint64_t most = bd_layout_var_bytes(layout, bd_records_largest_sum(&pipeline->source, layout->rows));
 		/* each slot has a staging area of the same size beside it */
 		uint64_t share = left(pipeline) / slots;
 		uint64_t allowed = share > bytes ? (share - bytes) / 2 : 0;
@@ -134,7 +134,7 @@ static int make_schema(struct bd_pipeline *pipeline)
 
 int bd_pipeline_prepare(struct bd_pipeline *pipeline, struct bd_error *error)
 {
-	int result = bd_source_settle(&pipeline->source, error);
+	int result = bd_records_settle(&pipeline->source, error);
 	if (result == 0)
 		result = take(pipeline, pipeline->source.index_bytes, "the index of the records", error);
 	if (result == 0)

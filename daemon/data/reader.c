@@ -11,7 +11,7 @@
 
 /* What the items of one read share. */
 struct reading {
-	struct bd_source *source;
+	struct bd_records *source;
 	struct bd_worker *worker;
 	uint64_t now_ns;
 	int fd;
@@ -19,21 +19,21 @@ struct reading {
 };
 
 /* Bytes of the record that are wanted: a shard's footer too. */
-static uint64_t wanted(const struct bd_source *source, const struct bd_place *place)
+static uint64_t wanted(const struct bd_records *source, const struct bd_place *place)
 {
 	return place->length + (source->files[place->file].index ? BD_TFRECORD_FOOTER_BYTES : 0);
 }
 
-static int name_record(const struct bd_source *source, const struct bd_read_item *item, int result, struct bd_error *error)
+static int name_record(const struct bd_records *source, const struct bd_read_item *item, int result, struct bd_error *error)
 {
 	char record[512];
-	bd_source_name_record(source, item->record, record, sizeof record);
+	bd_records_name_record(source, item->record, record, sizeof record);
 	bd_error_prefix(error, "%s", record);
 	return result;
 }
 
 /* How many items from the first on are neighbours that fit, and the extent they make. */
-static size_t extent_of(const struct bd_source *source, const struct bd_read_item *items, size_t count, size_t room,
+static size_t extent_of(const struct bd_records *source, const struct bd_read_item *items, size_t count, size_t room,
                         uint64_t *ret_bytes)
 {
 	const struct bd_place *first = &items[0].place;
@@ -61,7 +61,7 @@ static int read_plain(struct reading *reading, uint8_t *buffer, struct bd_read_i
 	if (result < 0)
 		return name_record(reading->source, &items[0], result, error);
 	if (got < bytes) {
-		result = bd_source_check(reading->source, first->file, reading->fd, error);
+		result = bd_records_check(reading->source, first->file, reading->fd, error);
 		if (result == 0)
 			result = bd_error_set(error, -ESTALE, "%s: ends at byte %" PRIu64 ", where it did not end before",
 			                      reading->source->dataset->paths[first->file], first->offset + got);
@@ -91,9 +91,9 @@ static int read_inflated(struct reading *reading, uint8_t *buffer, struct bd_rea
 static int read_extent(struct reading *reading, uint8_t *buffer, size_t room, struct bd_read_item *items, size_t count,
                        size_t *ret_count, uint64_t *ret_bytes, struct bd_error *error)
 {
-	struct bd_source *source = reading->source;
+	struct bd_records *source = reading->source;
 	const struct bd_shard_index *index = source->files[items[0].place.file].index;
-	int result = bd_source_borrow(source, items[0].place.file, reading->now_ns, &reading->fd, &reading->close, error);
+	int result = bd_records_borrow(source, items[0].place.file, reading->now_ns, &reading->fd, &reading->close, error);
 	if (result < 0)
 		return result;
 	if (index && bd_shard_index_compression(index) != BD_COMPRESSION_NONE) {
@@ -109,7 +109,7 @@ static int read_extent(struct reading *reading, uint8_t *buffer, size_t room, st
 	return result;
 }
 
-int bd_reader_fill(struct bd_source *source, struct bd_worker *worker, uint8_t *buffer, size_t room, struct bd_read_item *items,
+int bd_reader_fill(struct bd_records *source, struct bd_worker *worker, uint8_t *buffer, size_t room, struct bd_read_item *items,
                    size_t count, size_t *ret_done, struct bd_error *error)
 {
 	struct reading reading = { .source = source, .worker = worker, .now_ns = bd_now_ns() };

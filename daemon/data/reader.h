@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/data/source.h"
+#include "daemon/data/records.h"
 #include "daemon/data/worker.h"
 
 /* One record of a run. */
@@ -33,7 +33,7 @@ struct bd_read_item {
  * Reads as many of the items, in order, as fit `buffer` of `room` bytes (one always does: the pipeline sees to that). *ret_done: how many.
  * Damaged ones are stepped over with data NULL. -errno of the disk, -ESTALE: the file has changed; names file and record.
  */
-BD_MUST_CHECK int bd_reader_fill(struct bd_source *source, struct bd_worker *worker, uint8_t *buffer, size_t room,
+BD_MUST_CHECK int bd_reader_fill(struct bd_records *source, struct bd_worker *worker, uint8_t *buffer, size_t room,
                                  struct bd_read_item *items, size_t count, size_t *ret_done, struct bd_error *error);
 
 #endif

@@ -25,7 +25,7 @@ static int fault(const struct rows *rows, const struct bd_read_item *item, const
 /* Where every byte of the record is known to be good, or a fault. -ESTALE in place of a fault where the file has changed. */
 static int check(const struct rows *rows, const struct bd_read_item *item, struct bd_error *error)
 {
-	struct bd_source *source = &rows->pipeline->source;
+	struct bd_records *source = &rows->pipeline->source;
 	if (item->place.damage)
 		return bd_error_set(error, -EBADMSG, "%s", item->place.damage);
 	if (!source->files[item->place.file].index)
@@ -62,7 +62,7 @@ static int do_item(const struct rows *rows, const struct bd_read_item *item, str
 		*error = reason;
 		return result;
 	}
-	result = bd_source_check(&rows->pipeline->source, item->place.file, -1, error);
+	result = bd_records_check(&rows->pipeline->source, item->place.file, -1, error);
 	return result < 0 ? result : fault(rows, item, &reason, error);
 }
 
@@ -127,7 +127,7 @@ static void look_up(struct rows *rows, uint32_t first, uint32_t count)
 			rows->run->cache_hits++;
 			continue;
 		}
-		item->place = bd_source_place(&pipeline->source, item->record);
+		item->place = bd_records_place(&pipeline->source, item->record);
 		rows->count++;
 	}
 	if (pipeline->cache.places)

@@ -1,4 +1,4 @@
-#include "daemon/data/source.h"
+#include "daemon/data/records.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,11 +11,11 @@
 #include "common/base/arithmetic.h"
 #include "common/record/tfrecord.h"
 
-int bd_source_init(struct bd_source *ret_source, const struct bd_dataset *dataset, const struct bd_file_identity *identities,
-                   const char *cache_folder, struct bd_error *error)
+int bd_records_init(struct bd_records *ret_records, const struct bd_dataset *dataset, const struct bd_file_identity *identities,
+                    const char *cache_folder, struct bd_error *error)
 {
-	struct bd_source *source = ret_source;
-	*source = (struct bd_source){ .dataset = dataset, .identities = identities, .cache_folder = cache_folder };
+	struct bd_records *source = ret_records;
+	*source = (struct bd_records){ .dataset = dataset, .identities = identities, .cache_folder = cache_folder };
 	source->files = calloc(dataset->path_count + 1, sizeof *source->files);
 	if (!source->files)
 		return bd_error_set(error, -ENOMEM, "out of memory");
@@ -25,7 +25,7 @@ int bd_source_init(struct bd_source *ret_source, const struct bd_dataset *datase
 	return 0;
 }
 
-void bd_source_finish(struct bd_source *source)
+void bd_records_finish(struct bd_records *source)
 {
 	for (size_t i = 0; i < source->file_count; i++) {
 		bd_shard_index_destroy(source->files[i].index);
@@ -33,12 +33,12 @@ void bd_source_finish(struct bd_source *source)
 			close(source->files[i].fd);
 	}
 	free(source->files);
-	*source = (struct bd_source){ 0 };
+	*source = (struct bd_records){ 0 };
 }
 
 /* ---- looking at a file ---- */
 
-static int open_checked(const struct bd_source *source, size_t number, struct stat *ret_key, int *ret_fd, struct bd_error *error)
+static int open_checked(const struct bd_records *source, size_t number, struct stat *ret_key, int *ret_fd, struct bd_error *error)
 {
 	const char *path = source->dataset->paths[number];
 	/* O_NONBLOCK: a FIFO of that name must not hang a worker */
@@ -62,7 +62,7 @@ static int open_checked(const struct bd_source *source, size_t number, struct st
 }
 
 struct progress {
-	struct bd_source *source;
+	struct bd_records *source;
 	uint64_t told; /* bytes of this file that are in the sum already */
 };
 
@@ -78,10 +78,10 @@ static bool on_progress(void *context, uint64_t done, uint64_t total)
 	return true;
 }
 
-static int open_index(struct bd_source *source, size_t number, int fd, struct bd_error *error)
+static int open_index(struct bd_records *source, size_t number, int fd, struct bd_error *error)
 {
 	struct progress progress = { .source = source };
-	struct bd_source_file *file = &source->files[number];
+	struct bd_records_file *file = &source->files[number];
 	struct bd_index_options options = { .compression = source->dataset->compression,
 		                            .cache_folder = source->cache_folder,
 		                            .progress = on_progress,
@@ -91,9 +91,9 @@ static int open_index(struct bd_source *source, size_t number, int fd, struct bd
 	return result;
 }
 
-int bd_source_open_file(struct bd_source *source, size_t number, struct bd_error *error)
+int bd_records_open_file(struct bd_records *source, size_t number, struct bd_error *error)
 {
-	struct bd_source_file *file = &source->files[number];
+	struct bd_records_file *file = &source->files[number];
 	int fd;
 	int result = open_checked(source, number, &file->key, &fd, error);
 	if (result < 0)
@@ -104,7 +104,7 @@ int bd_source_open_file(struct bd_source *source, size_t number, struct bd_error
 		result = open_index(source, number, fd, error);
 	else
 		atomic_fetch_add_explicit(&source->bytes_done, (uint64_t)file->key.st_size, memory_order_relaxed);
-	if (result == 0 && shard && number < BD_SOURCE_OPEN_FILES)
+	if (result == 0 && shard && number < BD_RECORDS_OPEN_FILES)
 		file->fd = fd;
 	else
 		close(fd);
@@ -113,7 +113,7 @@ int bd_source_open_file(struct bd_source *source, size_t number, struct bd_error
 
 /* ---- all files together ---- */
 
-static void settle_shard(struct bd_source *source, struct bd_source_file *file)
+static void settle_shard(struct bd_records *source, struct bd_records_file *file)
 {
 	uint64_t count = bd_shard_index_count(file->index);
 	source->index_bytes += bd_shard_index_memory(file->index);
@@ -131,11 +131,11 @@ static void settle_shard(struct bd_source *source, struct bd_source_file *file)
 	source->records += count;
 }
 
-int bd_source_settle(struct bd_source *source, struct bd_error *error)
+int bd_records_settle(struct bd_records *source, struct bd_error *error)
 {
 	source->index_bytes = source->file_count * sizeof *source->files;
 	for (size_t i = 0; i < source->file_count; i++) {
-		struct bd_source_file *file = &source->files[i];
+		struct bd_records_file *file = &source->files[i];
 		file->first = source->records;
 		source->bytes += (uint64_t)file->key.st_size;
 		if (file->index) {
@@ -156,7 +156,7 @@ int bd_source_settle(struct bd_source *source, struct bd_error *error)
 /* ---- places ---- */
 
 /* The last file whose first record is not behind `record`: empty shards in between are stepped over. */
-static uint32_t file_of(const struct bd_source *source, uint64_t record)
+static uint32_t file_of(const struct bd_records *source, uint64_t record)
 {
 	size_t low = 0, high = source->file_count;
 	while (high - low > 1) {
@@ -178,12 +178,12 @@ static const struct bd_damaged_range *damage_of(const struct bd_shard_index *ind
 	return low < count ? &ranges[low] : NULL;
 }
 
-struct bd_place bd_source_place(const struct bd_source *source, uint64_t record)
+struct bd_place bd_records_place(const struct bd_records *source, uint64_t record)
 {
 	if (source->dataset->source != BD_SOURCE_TFRECORD)
 		return (struct bd_place){ .file = (uint32_t)record, .length = (uint64_t)source->files[record].key.st_size };
 	uint32_t number = file_of(source, record);
-	const struct bd_source_file *file = &source->files[number];
+	const struct bd_records_file *file = &source->files[number];
 	struct bd_place place = { .file = number, .index = record - file->first };
 	struct bd_index_entry entry = bd_shard_index_entry(file->index, place.index);
 	place.offset = entry.offset;
@@ -195,20 +195,20 @@ struct bd_place bd_source_place(const struct bd_source *source, uint64_t record)
 	return place;
 }
 
-uint64_t bd_source_header_offset(const struct bd_source *source, const struct bd_place *place)
+uint64_t bd_records_header_offset(const struct bd_records *source, const struct bd_place *place)
 {
 	if (!source->files[place->file].index)
 		return 0;
 	return place->damage ? place->offset : place->offset - BD_TFRECORD_HEADER_BYTES;
 }
 
-void bd_source_name_record(const struct bd_source *source, uint64_t record, char *ret_text, size_t size)
+void bd_records_name_record(const struct bd_records *source, uint64_t record, char *ret_text, size_t size)
 {
-	struct bd_place place = bd_source_place(source, record);
+	struct bd_place place = bd_records_place(source, record);
 	const char *path = source->dataset->paths[place.file];
 	if (source->files[place.file].index)
 		snprintf(ret_text, size, "%s: record %" PRIu64 " at byte %" PRIu64, path, record,
-		         bd_source_header_offset(source, &place));
+		         bd_records_header_offset(source, &place));
 	else
 		snprintf(ret_text, size, "%s: record %" PRIu64, path, record);
 }
@@ -238,14 +238,14 @@ static uint64_t sum_of(const uint64_t *lengths, uint64_t count)
 	return sum;
 }
 
-uint64_t bd_source_largest_sum(const struct bd_source *source, uint64_t count)
+uint64_t bd_records_largest_sum(const struct bd_records *source, uint64_t count)
 {
 	count = bd_min_u64(count, source->records);
 	uint64_t *heap = calloc(count + 1, sizeof *heap);
 	if (!heap)
 		return source->largest * count;
 	for (uint64_t record = 0; record < source->records; record++) {
-		uint64_t length = bd_source_place(source, record).length;
+		uint64_t length = bd_records_place(source, record).length;
 		if (length <= heap[0])
 			continue;
 		heap[0] = length;
@@ -264,9 +264,9 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-int bd_source_check(struct bd_source *source, uint32_t number, int fd, struct bd_error *error)
+int bd_records_check(struct bd_records *source, uint32_t number, int fd, struct bd_error *error)
 {
-	struct bd_source_file *file = &source->files[number];
+	struct bd_records_file *file = &source->files[number];
 	const char *path = source->dataset->paths[number];
 	struct stat now;
 	if (fd < 0)
@@ -279,21 +279,21 @@ int bd_source_check(struct bd_source *source, uint32_t number, int fd, struct bd
 	return 0;
 }
 
-static int check_now_and_then(struct bd_source *source, uint32_t number, int fd, uint64_t now_ns, struct bd_error *error)
+static int check_now_and_then(struct bd_records *source, uint32_t number, int fd, uint64_t now_ns, struct bd_error *error)
 {
-	struct bd_source_file *file = &source->files[number];
+	struct bd_records_file *file = &source->files[number];
 	/* relaxed: two looks at once do no harm */
 	uint64_t checked_ns = atomic_load_explicit(&file->checked_ns, memory_order_relaxed);
-	if (now_ns - checked_ns < BD_SOURCE_CHECK_NS)
+	if (now_ns - checked_ns < BD_RECORDS_CHECK_NS)
 		return 0;
 	atomic_store_explicit(&file->checked_ns, now_ns, memory_order_relaxed);
-	return bd_source_check(source, number, fd, error);
+	return bd_records_check(source, number, fd, error);
 }
 
-int bd_source_borrow(struct bd_source *source, uint32_t number, uint64_t now_ns, int *ret_fd, bool *ret_close,
-                     struct bd_error *error)
+int bd_records_borrow(struct bd_records *source, uint32_t number, uint64_t now_ns, int *ret_fd, bool *ret_close,
+                      struct bd_error *error)
 {
-	struct bd_source_file *file = &source->files[number];
+	struct bd_records_file *file = &source->files[number];
 	struct stat key;
 	int fd = file->fd, result;
 	if (fd >= 0) {

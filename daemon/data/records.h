@@ -1,14 +1,14 @@
 /*
- * source.h - the files of a dataset as one row of records, numbered from 0 through all of them.
+ * records.h - the files of a dataset as one row of records, numbered from 0 through all of them.
  *
  * Shards have an index each (common/record/shard_index.h); of an image folder or a list of files each file is a record. Files are
- * looked at one by one, in any order and by any thread (bd_source_open_file), then put together (bd_source_settle).
+ * looked at one by one, in any order and by any thread (bd_records_open_file), then put together (bd_records_settle).
  * A file that changes while it is read is noticed: its identity, size and time of change are compared at most every
- * BD_SOURCE_CHECK_NS of use, and whenever something in it does not fit.
+ * BD_RECORDS_CHECK_NS of use, and whenever something in it does not fit.
  * Threads: read-only after settle, but for the atomics.
  */
-#ifndef BD_DATA_SOURCE_H
-#define BD_DATA_SOURCE_H
+#ifndef BD_DATA_RECORDS_H
+#define BD_DATA_RECORDS_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -22,12 +22,12 @@
 #include "daemon/data/pipeline.h"
 
 /* Rare enough to cost nothing, often enough that little is trained on mixed data. */
-#define BD_SOURCE_CHECK_NS (200 * BD_NS_PER_MS)
+#define BD_RECORDS_CHECK_NS (200 * BD_NS_PER_MS)
 
 /* Shards beyond this number are opened for each use: descriptors are for sessions too. */
-#define BD_SOURCE_OPEN_FILES 512
+#define BD_RECORDS_OPEN_FILES 512
 
-struct bd_source_file {
+struct bd_records_file {
 	struct bd_shard_index *index; /* NULL: the file is a record */
 	uint64_t first; /* number of its first record; set by settle */
 	int fd; /* -1: opened for each use */
@@ -35,12 +35,12 @@ struct bd_source_file {
 	_Atomic uint64_t checked_ns;
 };
 
-struct bd_source {
+struct bd_records {
 	const struct bd_dataset *dataset;
 	const struct bd_file_identity *identities;
 	const char *cache_folder;
 	size_t file_count;
-	struct bd_source_file *files;
+	struct bd_records_file *files;
 	_Atomic uint64_t bytes_done, bytes_total;
 	/* since settle */
 	uint64_t records;
@@ -59,35 +59,35 @@ struct bd_place {
 };
 
 /* Everything is borrowed for the life of the source. -ENOMEM. */
-BD_MUST_CHECK int bd_source_init(struct bd_source *ret_source, const struct bd_dataset *dataset,
-                                 const struct bd_file_identity *identities, const char *cache_folder, struct bd_error *error);
-void bd_source_finish(struct bd_source *source);
+BD_MUST_CHECK int bd_records_init(struct bd_records *ret_records, const struct bd_dataset *dataset,
+                                  const struct bd_file_identity *identities, const char *cache_folder, struct bd_error *error);
+void bd_records_finish(struct bd_records *source);
 
 /* Looks at file `number`: opens or builds its index, or takes its size. Errors name the file. */
-BD_MUST_CHECK int bd_source_open_file(struct bd_source *source, size_t number, struct bd_error *error);
+BD_MUST_CHECK int bd_records_open_file(struct bd_records *source, size_t number, struct bd_error *error);
 
 /* After all files. -ENODATA: no records. */
-BD_MUST_CHECK int bd_source_settle(struct bd_source *source, struct bd_error *error);
+BD_MUST_CHECK int bd_records_settle(struct bd_records *source, struct bd_error *error);
 
-struct bd_place bd_source_place(const struct bd_source *source, uint64_t record);
+struct bd_place bd_records_place(const struct bd_records *source, uint64_t record);
 
 /* "FILE: record 17 at byte 81920", the beginning of an error. */
-void bd_source_name_record(const struct bd_source *source, uint64_t record, char *ret_text, size_t size);
+void bd_records_name_record(const struct bd_records *source, uint64_t record, char *ret_text, size_t size);
 
 /* Of the record's header; 0 for a file of its own. */
-uint64_t bd_source_header_offset(const struct bd_source *source, const struct bd_place *place);
+uint64_t bd_records_header_offset(const struct bd_records *source, const struct bd_place *place);
 
 /* The sum of the lengths of the `count` largest records. */
-uint64_t bd_source_largest_sum(const struct bd_source *source, uint64_t count);
+uint64_t bd_records_largest_sum(const struct bd_records *source, uint64_t count);
 
 /*
  * A descriptor of the file; *ret_close: the caller closes it. Compares the file with what was indexed when the last look is too
  * long ago. -ESTALE: it has changed; -errno of opening.
  */
-BD_MUST_CHECK int bd_source_borrow(struct bd_source *source, uint32_t file, uint64_t now_ns, int *ret_fd, bool *ret_close,
-                                   struct bd_error *error);
+BD_MUST_CHECK int bd_records_borrow(struct bd_records *source, uint32_t file, uint64_t now_ns, int *ret_fd, bool *ret_close,
+                                    struct bd_error *error);
 
 /* Something in the file did not fit (a CRC, a short read): -ESTALE with the reason where it has changed, else 0. */
-BD_MUST_CHECK int bd_source_check(struct bd_source *source, uint32_t file, int fd, struct bd_error *error);
+BD_MUST_CHECK int bd_records_check(struct bd_records *source, uint32_t file, int fd, struct bd_error *error);
 
 #endif
