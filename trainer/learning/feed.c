@@ -128,10 +128,11 @@ int bd_feed_open(struct bd_client *client, const struct bd_stream_request *reque
 	if (!feed)
 		return bd_error_set(error, -ENOMEM, "no memory for a stream");
 	feed->output_width = shape->output_width;
-	int r = bd_stream_open(client, request, &feed->stream.stream, error);
+	struct bd_stream_request interruptible = *request;
+	interruptible.interruptible = true;
+	int r = bd_stream_open(client, &interruptible, &feed->stream.stream, error);
 	if (r < 0)
 		goto fail;
-	bd_stream_set_interruptible(feed->stream.stream, true);
 	const struct bd_schema *schema = bd_stream_schema(feed->stream.stream);
 	feed->records = schema->records;
 	r = check_image(schema, shape, &feed->stream.image, error);

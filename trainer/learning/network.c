@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/file.h"
+#include "trainer/model/weights.h"
 
 /* What the model's last layer does at its end. */
 static enum bd_activation last_activation(const struct bd_model *model)
@@ -77,6 +78,37 @@ void bd_network_finish(struct bd_network *network)
 	free(network->parameters);
 	bd_graph_destroy(network->graph);
 	*network = (struct bd_network){ 0 };
+}
+
+/* The base's layers come first in the model, and so do their parameters in the graph. */
+static size_t base_parameter_count(const struct bd_network *network, const struct bd_model *model)
+{
+	size_t count = 0;
+	for (; count < network->parameter_count; count++) {
+		const char *name = network->parameters[count]->name;
+		const char *slash = strrchr(name, '/');
+		size_t length = slash ? (size_t)(slash - name) : strlen(name);
+		bool in_base = false;
+		for (size_t i = 0; !in_base && i < model->base_layer_count; i++)
+			in_base = strlen(model->layers[i].name) == length && strncmp(model->layers[i].name, name, length) == 0;
+		if (!in_base)
+			break;
+	}
+	return count;
+}
+
+int bd_network_load_weights(struct bd_network *network, const struct bd_model_file *file, struct bd_error *error)
+{
+	const struct bd_model *model = &file->model;
+	struct bd_weights_loaded loaded;
+	int r = 0;
+	if (model->base.weights)
+		r = bd_weights_load(model->base.weights, network->parameters, base_parameter_count(network, model), true, &loaded, error);
+	if (r == 0 && model->weights)
+		r = bd_weights_load(model->weights, network->parameters, network->parameter_count, false, &loaded, error);
+	if (r == 0)
+		bd_graph_weights_changed(network->graph);
+	return r;
 }
 
 void bd_network_probabilities(const struct bd_network *network, float *output, size_t rows)

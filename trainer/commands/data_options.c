@@ -1,0 +1,55 @@
+#include "trainer/commands/data_options.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Of threads: no machine has more processors. */
+#define MAX_THREADS 4096
+
+void bd_data_options_init(struct bd_data_options *options)
+{
+	*options = (struct bd_data_options){ 0 };
+	const struct bd_option table[BD_DATA_OPTION_COUNT] = {
+		{ .name = "connect",
+		  .kind = BD_OPTION_TEXT,
+		  .value = &options->connect,
+		  .argument = "SOCKET",
+		  .help = "the socket of a running batchd (default: $BATCHD_SOCKET, else a private one)" },
+		{ .name = "memory",
+		  .kind = BD_OPTION_SIZE,
+		  .value = &options->memory_bytes,
+		  .argument = "SIZE",
+		  .help = "memory of the private daemon, and of --cache-features" },
+		{ .name = "threads",
+		  .kind = BD_OPTION_U64,
+		  .value = &options->threads,
+		  .argument = "N",
+		  .maximum = MAX_THREADS,
+		  .help = "threads of the net and of the private daemon (default: one a processor)" },
+	};
+	memcpy(options->options, table, sizeof table);
+}
+
+int bd_data_options_connect(const struct bd_data_options *options, struct bd_client **ret_client, struct bd_error *error)
+{
+	const struct bd_daemon_options daemon = { .memory_bytes = options->memory_bytes, .threads = (uint32_t)options->threads };
+	return bd_client_connect(options->connect, &daemon, ret_client, error);
+}
+
+void bd_data_request_once(struct bd_stream_request *ret_request, const char *dataset, uint32_t batch)
+{
+	bd_stream_request_init(ret_request);
+	ret_request->dataset = dataset;
+	ret_request->spec.batch = batch;
+	ret_request->spec.shuffle = BD_SHUFFLE_NONE;
+	ret_request->spec.epochs = 1;
+	ret_request->spec.remainder = BD_REMAINDER_SHORT;
+}
+
+int bd_command_failed(const struct bd_error *error, int result)
+{
+	if (result == -EINTR)
+		return BD_EXIT_INTERRUPTED;
+	bd_print_error("batchtrain", error);
+	return BD_EXIT_FAILED;
+}

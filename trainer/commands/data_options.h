@@ -1,0 +1,35 @@
+/*
+ * data_options.h - where the data comes from: the options that train, evaluate and predict share.
+ *
+ * --connect SOCKET (or $BATCHD_SOCKET) names a running daemon; without it a private one is started, to which --memory and --threads go.
+ */
+#ifndef BD_COMMANDS_DATA_OPTIONS_H
+#define BD_COMMANDS_DATA_OPTIONS_H
+
+#include <batchd/client.h>
+
+#include "common/base/options.h"
+#include "common/stream/spec.h"
+
+#define BD_DATA_OPTION_COUNT 3
+
+struct bd_data_options {
+	const char *connect;
+	uint64_t memory_bytes;
+	uint64_t threads;
+	struct bd_option options[BD_DATA_OPTION_COUNT];
+};
+
+void bd_data_options_init(struct bd_data_options *options);
+
+/* Close with bd_client_close. */
+BD_MUST_CHECK int bd_data_options_connect(const struct bd_data_options *options, struct bd_client **ret_client,
+                                          struct bd_error *error);
+
+/* A request for every record of a dataset once, in its own order: for evaluation and prediction. */
+void bd_data_request_once(struct bd_stream_request *ret_request, const char *dataset, uint32_t batch);
+
+/* The program's name in front of errors, for both kinds of ends; returns the exit status for a result of this command. */
+int bd_command_failed(const struct bd_error *error, int result);
+
+#endif

@@ -1,0 +1,12 @@
+/*
+ * interrupt.h - Ctrl-C as a number that the loops look at.
+ *
+ * The first SIGINT or SIGTERM sets it: work ends at the next good point and the state is saved. The second kills as usual.
+ */
+#ifndef BD_COMMANDS_INTERRUPT_H
+#define BD_COMMANDS_INTERRUPT_H
+
+/* Installs the handlers, ignores SIGPIPE, and returns the number: 0, or the signal. */
+const volatile int *bd_interrupt_watch(void);
+
+#endif

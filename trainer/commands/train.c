@@ -1,0 +1,561 @@
+#include "trainer/commands/commands.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/base/arithmetic.h"
+#include "common/base/clock.h"
+#include "common/base/progress.h"
+#include "trainer/commands/data_options.h"
+#include "trainer/commands/interrupt.h"
+#include "trainer/learning/feature_cache.h"
+#include "trainer/learning/loop.h"
+#include "trainer/learning/model_folder.h"
+#include "trainer/learning/saving.h"
+#include "trainer/model/input_description.h"
+#include "trainer/report/training_report.h"
+
+/* As the estimator's and the tutorial's batches. */
+#define DEFAULT_BATCH 20
+#define DEFAULT_REPORT_EVERY 100
+#define DEFAULT_KEEP 5
+/* Features kept in memory where --memory says nothing: 30,000 records of VGG16's 8192 floats. */
+#define DEFAULT_CACHE_BYTES (UINT64_C(1) << 30)
+#define MAX_KEEP 100000
+#define MAX_STEPS (UINT64_C(1) << 48)
+/* Every evaluation, checkpoint and report needs a step of its own; none of them can be further apart than the run is long. */
+#define TRAIN_OPTIONS 16
+
+static const char *const on_nan_names[] = { "stop", "skip", NULL };
+
+struct train {
+	/* the command line */
+	struct bd_data_options data;
+	struct bd_stream_spec spec;
+	struct bd_stream_options stream;
+	const char *model_path, *model_dir, *train_data, *eval_data, *best;
+	uint64_t steps, report_every, eval_every, checkpoint_every, keep, patience;
+	bool eval_every_given, checkpoint_every_given;
+	bool fresh, cache_features, exact;
+	int on_nan;
+	bool json, quiet;
+	uint64_t start_ns;
+
+	/* what it becomes, in the order of its making */
+	const volatile int *stop;
+	struct bd_model_file file;
+	struct bd_model_folder folder;
+	struct bd_client *client;
+	struct bd_network network;
+	struct bd_optimizer *optimizer;
+	struct bd_metric_set window_metrics, evaluation_metrics;
+	struct bd_saving saving;
+	struct bd_feed *feed;
+	struct bd_feature_cache train_cache, eval_cache;
+	struct bd_progress *progress;
+	struct bd_training_report *report;
+	struct bd_loop loop;
+};
+
+/* ---- command line ---- */
+
+static int parse(struct train *train, int argc, char **argv, struct bd_arguments *ret_arguments)
+{
+	static const char *const without[] = { "start", "rank", "world", NULL };
+	const struct bd_option options[TRAIN_OPTIONS] = {
+		{ .name = "data",
+		  .kind = BD_OPTION_TEXT,
+		  .value = &train->train_data,
+		  .argument = "TRAIN.yaml",
+		  .help = "the dataset to train on" },
+		{ .name = "eval-data",
+		  .kind = BD_OPTION_TEXT,
+		  .value = &train->eval_data,
+		  .argument = "TEST.yaml",
+		  .help = "the dataset to evaluate on" },
+		{ .name = "model-dir",
+		  .kind = BD_OPTION_TEXT,
+		  .value = &train->model_dir,
+		  .argument = "DIR",
+		  .help = "checkpoints, events and the model; training goes on from the newest checkpoint" },
+		{ .name = "steps",
+		  .kind = BD_OPTION_U64,
+		  .value = &train->steps,
+		  .argument = "N",
+		  .minimum = 1,
+		  .maximum = MAX_STEPS,
+		  .help = "steps in all, those of earlier runs included" },
+		{ .name = "report-every",
+		  .kind = BD_OPTION_U64,
+		  .value = &train->report_every,
+		  .argument = "STEPS",
+		  .minimum = 1,
+		  .maximum = MAX_STEPS,
+		  .help = "loss and metrics since the last report (default 100)" },
+		{ .name = "eval-every",
+		  .kind = BD_OPTION_U64,
+		  .value = &train->eval_every,
+		  .given = &train->eval_every_given,
+		  .argument = "STEPS",
+		  .minimum = 1,
+		  .maximum = MAX_STEPS,
+		  .help = "evaluate on --eval-data (default: once an epoch)" },
+		{ .name = "checkpoint-every",
+		  .kind = BD_OPTION_U64,
+		  .value = &train->checkpoint_every,
+		  .given = &train->checkpoint_every_given,
+		  .argument = "STEPS",
+		  .minimum = 1,
+		  .maximum = MAX_STEPS,
+		  .help = "save a checkpoint (default: once an epoch)" },
+		{ .name = "keep",
+		  .kind = BD_OPTION_U64,
+		  .value = &train->keep,
+		  .argument = "N",
+		  .minimum = 1,
+		  .maximum = MAX_KEEP,
+		  .help = "newest checkpoints kept, beside the best (default 5)" },
+		{ .name = "fresh",
+		  .kind = BD_OPTION_FLAG,
+		  .value = &train->fresh,
+		  .help = "begin anew: delete the model directory's checkpoints and events" },
+		{ .name = "cache-features",
+		  .kind = BD_OPTION_FLAG,
+		  .value = &train->cache_features,
+		  .help = "compute a frozen base's output once a record and keep it: in memory within --memory (default 1GiB), "
+		          "else in the model directory" },
+		{ .name = "early-stopping",
+		  .kind = BD_OPTION_U64,
+		  .value = &train->patience,
+		  .argument = "N",
+		  .minimum = 1,
+		  .maximum = MAX_STEPS,
+		  .help = "stop after N evaluations without a better one" },
+		{ .name = "best",
+		  .kind = BD_OPTION_TEXT,
+		  .value = &train->best,
+		  .argument = "loss|METRIC",
+		  .help = "what makes an evaluation the best (default loss)" },
+		{ .name = "on-nan",
+		  .kind = BD_OPTION_CHOICE,
+		  .value = &train->on_nan,
+		  .choices = on_nan_names,
+		  .argument = "stop|skip",
+		  .help = "when the loss is NaN or infinite: stop, or leave the batch out" },
+		{ .name = "exact-convolutions",
+		  .kind = BD_OPTION_FLAG,
+		  .value = &train->exact,
+		  .help = "no Winograd: slower, rounding errors a few times smaller" },
+	};
+	size_t count = 0;
+	while (count < TRAIN_OPTIONS && options[count].name)
+		count++;
+	bd_data_options_init(&train->data);
+	bd_stream_options_init(&train->stream, &train->spec, without);
+	const struct bd_command command = {
+		.program = "batchtrain",
+		.name = "train",
+		.usage = "MODEL.yaml --data TRAIN.yaml --model-dir DIR (--steps N | --epochs N) [options]",
+		.summary = "Trains a model; goes on from the model directory's newest checkpoint, exactly as if it had not been "
+			   "stopped. "
+			   "Ctrl-C saves a checkpoint first.",
+		.groups = { { NULL, options, count },
+		            { "Daemon", train->data.options, BD_DATA_OPTION_COUNT },
+		            { "Stream options", train->stream.options, train->stream.count } },
+		.minimum_words = 1,
+		.maximum_words = 1,
+	};
+	struct bd_error error = { 0 };
+	int r = bd_command_parse(&command, argc, argv, ret_arguments, &error);
+	if (r < 0)
+		return bd_usage_error(&command, &error);
+	if (ret_arguments->done)
+		return BD_EXIT_DONE;
+	r = bd_stream_options_apply(&train->stream, &error);
+	if (r == 0 && !train->train_data)
+		r = bd_error_set(&error, -EINVAL, "--data is missing: the dataset to train on");
+	if (r == 0 && !train->model_dir)
+		r = bd_error_set(&error, -EINVAL, "--model-dir is missing: where checkpoints and events go");
+	if (r == 0 && train->steps == 0 && train->spec.epochs == 0)
+		r = bd_error_set(&error, -EINVAL, "--steps or --epochs is missing: how long to train");
+	if (r == 0 && train->patience > 0 && !train->eval_data)
+		r = bd_error_set(&error, -EINVAL, "--early-stopping needs --eval-data");
+	train->model_path = ret_arguments->words ? ret_arguments->words[0] : NULL;
+	train->json = ret_arguments->json;
+	train->quiet = ret_arguments->quiet;
+	if (r < 0) {
+		bd_arguments_finish(ret_arguments);
+		return bd_usage_error(&command, &error);
+	}
+	return -1;
+}
+
+/* ---- data ---- */
+
+static void show_progress(void *context, const char *what, uint64_t done, uint64_t total)
+{
+	struct train *train = context;
+	if (!train->progress)
+		train->progress = bd_progress_create(what, total, "bytes", train->quiet);
+	bd_progress_set_total(train->progress, total);
+	bd_progress_update(train->progress, done, NULL);
+}
+
+static void end_progress(struct train *train)
+{
+	bd_progress_finish(train->progress);
+	train->progress = NULL;
+}
+
+static int open_feed(struct train *train, const struct bd_stream_request *request, struct bd_feed **ret_feed,
+                     struct bd_error *error)
+{
+	const struct bd_model *model = &train->file.model;
+	const struct bd_feed_shape shape = { .height = model->height,
+		                             .width = model->width,
+		                             .channels = model->channels,
+		                             .output_width = train->network.width,
+		                             .wants_labels = true };
+	int r = bd_feed_open(train->client, request, &shape, ret_feed, error);
+	end_progress(train);
+	if (r < 0)
+		return r;
+	r = bd_loss_check(&train->network.loss, train->network.width, bd_feed_has_classes(*ret_feed), error);
+	if (r < 0)
+		bd_feed_close(*ret_feed);
+	return r;
+}
+
+static int open_once(struct train *train, const char *dataset, struct bd_feed **ret_feed, struct bd_error *error)
+{
+	struct bd_stream_request request;
+	bd_data_request_once(&request, dataset, train->spec.batch);
+	request.spec.slots = train->spec.slots;
+	request.on_progress = show_progress;
+	request.context = train;
+	return open_feed(train, &request, ret_feed, error);
+}
+
+/* The pictures' description is kept for predict; a name of the daemon's configuration has no file to take it from. */
+static int keep_description(struct train *train, const struct bd_feed *feed, struct bd_error *error)
+{
+	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(feed));
+	if (access(train->train_data, F_OK) < 0)
+		return 0;
+	return bd_input_description_save(train->train_data, schema->classes, schema->class_count, train->folder.path, error);
+}
+
+static int open_training(struct train *train, struct bd_error *error)
+{
+	struct bd_stream_request request;
+	bd_stream_request_init(&request);
+	request.dataset = train->train_data;
+	request.spec = train->spec;
+	request.spec.start_epoch = train->loop.state.epoch;
+	request.spec.start_batch = train->loop.state.batch;
+	request.on_progress = show_progress;
+	request.context = train;
+	int r = open_feed(train, &request, &train->feed, error);
+	return r < 0 ? r : keep_description(train, train->feed, error);
+}
+
+static void show_features(void *context, uint64_t done)
+{
+	bd_progress_update(((struct train *)context)->progress, done, NULL);
+}
+
+/* One pass over a dataset through the frozen part. */
+static int fill_cache(struct train *train, const char *dataset, struct bd_feature_cache *ret_cache, struct bd_error *error)
+{
+	struct bd_feed *feed = NULL;
+	uint64_t memory = train->data.memory_bytes ? train->data.memory_bytes : DEFAULT_CACHE_BYTES;
+	int r = open_once(train, dataset, &feed, error);
+	if (r < 0)
+		return r;
+	r = bd_feature_cache_check(bd_stream_schema(bd_feed_stream(feed)), error);
+	if (r == 0 && dataset == train->train_data)
+		r = keep_description(train, feed, error);
+	if (r == 0) {
+		train->progress = bd_progress_create("features", bd_feed_records(feed), "records", train->quiet);
+		r = bd_feature_cache_fill(feed, train->network.graph, train->network.width, memory, train->folder.path, train->stop,
+		                          show_features, train, ret_cache, error);
+		end_progress(train);
+	}
+	bd_feed_close(feed);
+	return r;
+}
+
+static int open_cached(struct train *train, struct bd_error *error)
+{
+	struct bd_stream_spec spec = train->spec;
+	spec.start_epoch = train->loop.state.epoch;
+	spec.start_batch = train->loop.state.batch;
+	int r = fill_cache(train, train->train_data, &train->train_cache, error);
+	return r < 0 ? r : bd_feed_of_cache(&train->train_cache, &spec, &train->feed, error);
+}
+
+/* ---- hooks of the loop ---- */
+
+static int open_evaluation(void *context, struct bd_feed **ret_feed, struct bd_error *error)
+{
+	struct train *train = context;
+	struct bd_stream_request request;
+	if (!train->cache_features)
+		return open_once(train, train->eval_data, ret_feed, error);
+	if (!train->eval_cache.features) {
+		int r = fill_cache(train, train->eval_data, &train->eval_cache, error);
+		if (r < 0)
+			return r;
+	}
+	bd_data_request_once(&request, train->eval_data, train->spec.batch);
+	return bd_feed_of_cache(&train->eval_cache, &request.spec, ret_feed, error);
+}
+
+static void on_step(void *context, const struct bd_loop *loop)
+{
+	bd_training_report_step(((struct train *)context)->report, loop);
+}
+
+static void on_report(void *context, const struct bd_loop *loop, const struct bd_loop_report *line)
+{
+	bd_training_report_line(((struct train *)context)->report, loop, line);
+}
+
+static void on_evaluation(void *context, const struct bd_loop *loop, bool is_best)
+{
+	bd_training_report_evaluation(((struct train *)context)->report, loop, is_best);
+}
+
+static int on_save(void *context, const struct bd_loop *loop, bool is_best)
+{
+	struct train *train = context;
+	struct bd_error error = { 0 };
+	int r = bd_saving_save(&train->saving, loop, is_best, &error);
+	if (r < 0)
+		bd_training_report_say(train->report, "step %" PRIu64 ": no checkpoint saved: %s", loop->state.step, error.text);
+	return r;
+}
+
+static void on_skipped(void *context, const struct bd_loop *loop)
+{
+	bd_training_report_say(((struct train *)context)->report,
+	                       "step %" PRIu64 ": the loss is no finite number; its batch is left out", loop->state.step + 1);
+}
+
+/* ---- one run ---- */
+
+static int find_best_metric(struct train *train, struct bd_error *error)
+{
+	train->loop.options.best_metric = -1;
+	if (!train->best || strcmp(train->best, "loss") == 0)
+		return 0;
+	for (size_t i = 0; i < train->evaluation_metrics.count; i++) {
+		if (strcmp(bd_metric_name(train->evaluation_metrics.metrics[i]), train->best) == 0) {
+			train->loop.options.best_metric = (int)i;
+			return 0;
+		}
+	}
+	return bd_error_set(error, -EINVAL, "--best %s: the model has no such metric; give loss, or add it to 'metrics:' of %s",
+	                    train->best, train->model_path);
+}
+
+static int build(struct train *train, struct bd_error *error)
+{
+	const struct bd_network_options options = { .batch = train->spec.batch,
+		                                    .threads = (uint32_t)train->data.threads,
+		                                    .training = true,
+		                                    .exact = train->exact,
+		                                    .seed = train->spec.seed };
+	int r = bd_model_file_load(train->model_path, &train->file, error);
+	if (r == 0 && !train->file.training.has_loss)
+		r = bd_error_set(error, -EINVAL, "%s: the model has no loss; for two classes add 'loss: binary_crossentropy'",
+		                 train->model_path);
+	if (r == 0)
+		r = bd_network_init(&train->file, &options, &train->network, error);
+	if (r == 0)
+		r = bd_optimizer_create(&train->file.training.optimizer, train->network.parameters, train->network.parameter_count,
+		                        &train->optimizer, error);
+	if (r == 0)
+		r = bd_metric_set_init(&train->file.training, &train->network, &train->window_metrics, error);
+	if (r == 0)
+		r = bd_metric_set_init(&train->file.training, &train->network, &train->evaluation_metrics, error);
+	return r < 0 ? r : find_best_metric(train, error);
+}
+
+/* The newest checkpoint, or the first weights. */
+static int restore(struct train *train, struct bd_error *error)
+{
+	int r = bd_saving_init(train->folder.path, &train->network, train->optimizer, (size_t)train->keep, &train->saving, error);
+	if (r < 0)
+		return r;
+	bd_saving_set_order(&train->saving, &train->spec, train->spec.seed);
+	r = bd_saving_load_newest(&train->saving, &train->loop.state, &train->window_metrics, error);
+	train->loop.saved_step = r == 0 ? train->loop.state.step : UINT64_MAX;
+	if (r == -ENOENT)
+		r = bd_network_load_weights(&train->network, &train->file, error);
+	if (r < 0)
+		return r;
+	bd_optimizer_set_iterations(train->optimizer, train->loop.state.step);
+	bd_graph_weights_changed(train->network.graph);
+	return 0;
+}
+
+static bool is_over(const struct train *train)
+{
+	const struct bd_loop_state *state = &train->loop.state;
+	return (train->steps > 0 && state->step >= train->steps) || (train->spec.epochs > 0 && state->epoch >= train->spec.epochs);
+}
+
+static int open_data(struct train *train, struct bd_error *error)
+{
+	int r = bd_data_options_connect(&train->data, &train->client, error);
+	if (r < 0)
+		return r;
+	if (is_over(train)) {
+		train->loop.options.steps = train->loop.state.step;
+		return 0;
+	}
+	r = train->cache_features ? open_cached(train, error) : open_training(train, error);
+	return r < 0 ? r : bd_saving_check_records(&train->saving, bd_feed_records(train->feed), error);
+}
+
+static uint64_t total_steps(const struct train *train, uint64_t per_epoch)
+{
+	uint64_t records = train->feed ? bd_feed_records(train->feed) : 0, of_epochs = 0;
+	if (train->spec.epochs > 0 && train->spec.remainder == BD_REMAINDER_CARRY)
+		of_epochs = (records * train->spec.epochs + train->spec.batch - 1) / train->spec.batch;
+	else if (train->spec.epochs > 0)
+		of_epochs = per_epoch * train->spec.epochs;
+	return train->steps > 0 && (of_epochs == 0 || train->steps < of_epochs) ? train->steps : of_epochs;
+}
+
+static int prepare_loop(struct train *train, struct bd_error *error)
+{
+	struct bd_loop *loop = &train->loop;
+	uint64_t records = train->feed ? bd_feed_records(train->feed) : 1;
+	uint64_t per_epoch = bd_max_u64(1, (records + train->spec.batch - 1) / train->spec.batch);
+	int best_metric = loop->options.best_metric;
+	if (!train->feed)
+		train->steps = loop->state.step;
+	loop->options = (struct bd_loop_options){
+		.steps = train->steps,
+		.report_every = train->report_every,
+		.eval_every = train->eval_every_given ? train->eval_every : per_epoch,
+		.checkpoint_every = train->checkpoint_every_given ? train->checkpoint_every : per_epoch,
+		.patience = train->patience,
+		.best_metric = best_metric,
+		.on_nan = train->on_nan == 1 ? BD_ON_NAN_SKIP : BD_ON_NAN_STOP,
+	};
+	loop->hooks = (struct bd_loop_hooks){ .context = train,
+		                              .step = on_step,
+		                              .report = on_report,
+		                              .evaluation = on_evaluation,
+		                              .save = on_save,
+		                              .skipped = on_skipped,
+		                              .open_evaluation = train->eval_data ? open_evaluation : NULL };
+	loop->network = &train->network;
+	loop->optimizer = train->optimizer;
+	loop->feed = train->feed;
+	loop->window_metrics = &train->window_metrics;
+	loop->evaluation_metrics = &train->evaluation_metrics;
+	loop->stop = train->stop;
+	loop->gradient = calloc((size_t)train->spec.batch * train->network.width, sizeof *loop->gradient);
+	if (!loop->gradient)
+		return bd_error_set(error, -ENOMEM, "no memory for a batch of outputs");
+	const struct bd_training_report_options options = { .json = train->json,
+		                                            .quiet = train->quiet,
+		                                            .total_steps = total_steps(train, per_epoch),
+		                                            .first_step = loop->state.step };
+	return bd_training_report_create(&options, &train->report, error);
+}
+
+static int give_result(struct train *train, struct bd_error *error)
+{
+	struct rusage usage;
+	struct bd_stream *stream = train->feed ? bd_feed_stream(train->feed) : NULL;
+	struct bd_stream_statistics statistics = { 0 };
+	struct bd_error ignored;
+	if (stream && bd_stream_statistics(stream, &statistics, &ignored) < 0)
+		statistics = (struct bd_stream_statistics){ 0 };
+	getrusage(RUSAGE_SELF, &usage);
+	const struct bd_training_result result = {
+		.wall_s = (double)(bd_now_ns() - train->start_ns) * 1e-9,
+		.peak_rss_bytes = (uint64_t)usage.ru_maxrss * 1024,
+		.daemon_peak_rss_bytes = statistics.daemon_peak_rss_bytes,
+		.skipped = statistics.skipped,
+		.features_cached = train->cache_features,
+	};
+	return bd_training_report_result(train->report, &train->loop, &result, error);
+}
+
+static int run(struct train *train, struct bd_error *error)
+{
+	int r = build(train, error);
+	if (r == 0)
+		r = bd_model_folder_open(train->model_dir, &train->folder, error);
+	if (r == 0 && train->fresh)
+		r = bd_model_folder_clear(&train->folder, error);
+	if (r == 0)
+		r = restore(train, error);
+	if (r == 0)
+		r = bd_model_folder_keep_model(&train->folder, train->model_path, error);
+	if (r == 0)
+		r = open_data(train, error);
+	if (r == 0)
+		r = prepare_loop(train, error);
+	if (r == 0)
+		r = bd_loop_run(&train->loop, error);
+	if (r == -EINTR && train->report)
+		bd_training_report_say(train->report, "interrupted after step %" PRIu64 "; the same command goes on from there",
+		                       train->loop.state.step);
+	return r < 0 ? r : give_result(train, error);
+}
+
+static void finish(struct train *train)
+{
+	end_progress(train);
+	bd_training_report_destroy(train->report);
+	free(train->loop.gradient);
+	bd_feed_close(train->feed);
+	bd_client_close(train->client);
+	bd_feature_cache_finish(&train->train_cache);
+	bd_feature_cache_finish(&train->eval_cache);
+	bd_saving_finish(&train->saving);
+	bd_metric_set_finish(&train->window_metrics);
+	bd_metric_set_finish(&train->evaluation_metrics);
+	bd_optimizer_destroy(train->optimizer);
+	bd_network_finish(&train->network);
+	bd_model_folder_finish(&train->folder);
+	bd_model_file_finish(&train->file);
+}
+
+int bd_train_command(int argc, char **argv)
+{
+	struct bd_stream_request defaults;
+	struct bd_arguments arguments = { 0 };
+	struct bd_error error = { 0 };
+	static struct train train;
+	bd_stream_request_init(&defaults);
+	train = (struct train){ .spec = defaults.spec,
+		                .report_every = DEFAULT_REPORT_EVERY,
+		                .keep = DEFAULT_KEEP,
+		                .start_ns = bd_now_ns(),
+		                .folder = { .fd = -1 } };
+	train.spec.batch = DEFAULT_BATCH;
+	train.spec.shuffle = BD_SHUFFLE_GLOBAL;
+	train.spec.epochs = 0;
+	train.spec.remainder = BD_REMAINDER_CARRY;
+	int status = parse(&train, argc, argv, &arguments);
+	if (status >= 0)
+		return status;
+	train.stop = bd_interrupt_watch();
+	int r = run(&train, &error);
+	status = r < 0 ? bd_command_failed(&error, r) : BD_EXIT_DONE;
+	finish(&train);
+	bd_arguments_finish(&arguments);
+	return status;
+}

@@ -1,0 +1,32 @@
+/*
+ * trained_model.h - a model ready to be asked: from a model directory's checkpoint, or from a model file with its weight files.
+ */
+#ifndef BD_COMMANDS_TRAINED_MODEL_H
+#define BD_COMMANDS_TRAINED_MODEL_H
+
+#include "common/base/options.h"
+#include "trainer/learning/network.h"
+
+#define BD_TRAINED_MODEL_OPTION_COUNT 3
+
+struct bd_trained_model {
+	/* the command line */
+	const char *folder; /* --model-dir, or NULL */
+	const char *checkpoint; /* newest, best or a step */
+	bool exact;
+	struct bd_option options[BD_TRAINED_MODEL_OPTION_COUNT];
+	/* what it becomes */
+	char *path; /* of the model file */
+	struct bd_model_file file;
+	struct bd_network network;
+	uint64_t step; /* of the checkpoint; 0 without one */
+};
+
+void bd_trained_model_init(struct bd_trained_model *model);
+
+/* model_file: the word that stands for --model-dir, or NULL. batch, threads, keep: as of bd_network_options. */
+BD_MUST_CHECK int bd_trained_model_load(struct bd_trained_model *model, const char *model_file, uint32_t batch, uint32_t threads,
+                                        const char *keep, struct bd_error *error);
+void bd_trained_model_finish(struct bd_trained_model *model);
+
+#endif

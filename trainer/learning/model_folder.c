@@ -1,0 +1,126 @@
+#include "trainer/learning/model_folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/base/yaml.h"
+
+static int lock(struct bd_model_folder *folder, struct bd_error *error)
+{
+	folder->fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder->fd < 0)
+		return bd_error_set(error, -errno, "%s: cannot open the model directory: %s", folder->path, strerror(errno));
+	if (flock(folder->fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			return bd_error_set(error, -EBUSY, "%s: another training is at work in this model directory", folder->path);
+		return bd_error_set(error, -errno, "%s: cannot lock the model directory: %s", folder->path, strerror(errno));
+	}
+	return 0;
+}
+
+int bd_model_folder_open(const char *path, struct bd_model_folder *ret_folder, struct bd_error *error)
+{
+	struct bd_model_folder folder = { .path = path, .fd = -1 };
+	folder.evaluation_path = bd_path_join(path, BD_EVALUATION_FOLDER_NAME);
+	int r = folder.evaluation_path ? bd_make_folders(folder.evaluation_path, 0777, error)
+	                               : bd_error_set(error, -ENOMEM, "no memory for a path");
+	if (r == 0)
+		r = lock(&folder, error);
+	if (r < 0)
+		bd_model_folder_finish(&folder);
+	else
+		*ret_folder = folder;
+	return r;
+}
+
+void bd_model_folder_finish(struct bd_model_folder *folder)
+{
+	if (folder->fd >= 0)
+		close(folder->fd);
+	free(folder->evaluation_path);
+	*folder = (struct bd_model_folder){ .fd = -1 };
+}
+
+/* ---- --fresh ---- */
+
+static int clear_folder(const char *path, const char *const *patterns, struct bd_error *error)
+{
+	DIR *dir = opendir(path);
+	if (!dir)
+		return bd_error_set(error, -errno, "%s: cannot open: %s", path, strerror(errno));
+	struct dirent *entry;
+	int r = 0;
+	while (r == 0 && (entry = readdir(dir))) {
+		bool matches = false;
+		for (size_t i = 0; patterns[i]; i++)
+			matches = matches || fnmatch(patterns[i], entry->d_name, 0) == 0;
+		if (matches && unlinkat(dirfd(dir), entry->d_name, 0) < 0)
+			r = bd_error_set(error, -errno, "%s/%s: cannot delete: %s", path, entry->d_name, strerror(errno));
+	}
+	closedir(dir);
+	return r;
+}
+
+int bd_model_folder_clear(const struct bd_model_folder *folder, struct bd_error *error)
+{
+	static const char *const training[] = { "checkpoint-*.safetensors", "best.json", "data.yaml", "events.out.tfevents.*",
+		                                NULL };
+	static const char *const evaluation[] = { "events.out.tfevents.*", "predictions.png", NULL };
+	int r = clear_folder(folder->path, training, error);
+	return r < 0 ? r : clear_folder(folder->evaluation_path, evaluation, error);
+}
+
+/* ---- model.yaml ---- */
+
+static int write_copy(const char *path, const uint8_t *text, size_t length, struct bd_error *error)
+{
+	struct bd_output output;
+	int r = bd_output_open(&output, path, true, error);
+	if (r < 0)
+		return r;
+	fwrite(text, 1, length, output.stream);
+	return bd_output_commit(&output, error);
+}
+
+int bd_model_folder_keep_model(const struct bd_model_folder *folder, const char *model_path, struct bd_error *error)
+{
+	char *path = bd_path_join(folder->path, BD_MODEL_FILE_NAME);
+	char *from = realpath(model_path, NULL), *to = path ? realpath(path, NULL) : NULL;
+	uint8_t *text = NULL;
+	size_t length;
+	int r = 0;
+	if (!path)
+		r = bd_error_set(error, -ENOMEM, "no memory for a path");
+	else if (!from || !to || strcmp(from, to) != 0) {
+		r = bd_file_read_all(model_path, BD_YAML_LIMIT_BYTES, &text, &length, error);
+		if (r == 0)
+			r = write_copy(path, text, length, error);
+	}
+	free(text);
+	free(from);
+	free(to);
+	free(path);
+	return r;
+}
+
+int bd_model_folder_model_path(const char *path, char **ret_path, struct bd_error *error)
+{
+	char *file = bd_path_join(path, BD_MODEL_FILE_NAME);
+	if (!file)
+		return bd_error_set(error, -ENOMEM, "no memory for a path");
+	if (access(file, R_OK) < 0) {
+		int r = bd_error_set(error, -errno, "%s: this is no model directory: it has no " BD_MODEL_FILE_NAME " (%s)", path,
+		                     strerror(errno));
+		free(file);
+		return r;
+	}
+	*ret_path = file;
+	return 0;
+}
