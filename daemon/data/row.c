@@ -17,7 +17,7 @@ static int plan_files(const struct bd_layout *layout, const struct bd_dataset *d
 			return bd_error_set(error, -EINVAL,
 			                    "feature '%s': files of pictures give pictures and one int64 label only",
 			                    feature->name);
-		if (!dataset->labels && !feature->has_default)
+		if (dataset->source != BD_SOURCE_FOLDER && !feature->has_default)
 			return bd_error_set(error, -EINVAL, "feature '%s': a list of files has no classes, so no labels",
 			                    feature->name);
 	}

@@ -40,7 +40,7 @@ static int decode(const struct rows *rows, const struct bd_read_item *item, stru
 	struct bd_staging *staging = &rows->job->staging;
 	struct bd_row_input input = { .data = item->data, .length = item->place.length };
 	input.key = (struct bd_picture_key){ pipeline->spec.seed, item->epoch, item->record };
-	if (dataset->labels) {
+	if (dataset->source == BD_SOURCE_FOLDER) {
 		input.has_label = true;
 		input.label = dataset->labels[item->record];
 	}
