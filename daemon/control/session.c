@@ -275,7 +275,7 @@ static void receive(struct bd_session *session)
 			return;
 		if (result == -EINTR)
 			continue;
-		if (result == -EPROTO) {
+		if (result == -EPROTO || result == -EPROTONOSUPPORT) {
 			end_with_error(session, &error);
 			return;
 		}
