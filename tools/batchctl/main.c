@@ -1,0 +1,17 @@
+#include "common/base/arithmetic.h"
+#include "common/base/options.h"
+#include "tools/batchctl/commands.h"
+
+static const struct bd_subcommand commands[] = {
+	{ "status", "the daemon: version, uptime, memory", bd_command_status },
+	{ "streams", "its streams: rates, fill, who waits for what", bd_command_streams },
+	{ "metrics", "its metrics in Prometheus' text format", bd_command_metrics },
+	{ "read", "batches of a dataset: records and checksums, or .npy files", bd_command_read },
+	{ "drain", "no new streams; the daemon ends when its streams have", bd_command_drain },
+};
+
+int main(int argc, char **argv)
+{
+	return bd_subcommand_run(BD_BATCHCTL, "asks a running batchd, and reads, shows and measures datasets through it", commands,
+	                         BD_COUNT_OF(commands), argc, argv);
+}

@@ -1,0 +1,13 @@
+/*
+ * quarantine.h - the damaged records of a stream as JSON: [{"record":…,"file":…,"offset":…,"reason":…}], each record once.
+ */
+#ifndef BD_BATCHCTL_QUARANTINE_H
+#define BD_BATCHCTL_QUARANTINE_H
+
+#include <batchd/client.h>
+
+#include "common/base/json.h"
+
+BD_MUST_CHECK int bd_quarantine_json(struct bd_stream *stream, json_t **ret_list, struct bd_error *error);
+
+#endif

@@ -1,0 +1,180 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/arithmetic.h"
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/sha256.h"
+#include "tools/batchctl/commands.h"
+#include "tools/batchctl/npy.h"
+#include "tools/batchctl/quarantine.h"
+#include "tools/batchctl/target.h"
+
+struct reading {
+	uint64_t limit; /* batches; 0: to the end */
+	const char *save;
+	bool force, json, quiet;
+	uint64_t batches;
+};
+
+/* DIR/000012.NAME.npy; a name's slashes would be folders. */
+static char *path_of(const struct reading *reading, const char *name)
+{
+	char *path;
+	if (asprintf(&path, "%s/%06" PRIu64 ".%s.npy", reading->save, reading->batches, name) < 0)
+		return NULL;
+	for (char *c = path + strlen(reading->save) + 1; *c; c++)
+		if (*c == '/')
+			*c = '_';
+	return path;
+}
+
+static int save_batch(const struct reading *reading, const struct bd_batch *batch, struct bd_error *error)
+{
+	int result = 0;
+	for (size_t i = 0; result == 0 && i < batch->array_count; i++) {
+		char *path = path_of(reading, batch->arrays[i].name);
+		result = path ? bd_npy_write(path, reading->force, &batch->arrays[i], error)
+		              : bd_error_set(error, -ENOMEM, "out of memory");
+		free(path);
+	}
+	return result;
+}
+
+static json_t *json_of(const struct bd_batch *batch)
+{
+	json_t *records = json_array(), *sums = json_object();
+	for (uint32_t i = 0; i < batch->rows; i++)
+		json_array_append_new(records, json_integer((json_int_t)batch->records[i]));
+	for (size_t i = 0; i < batch->array_count; i++) {
+		char hex[BD_SHA256_HEX_BYTES];
+		bd_sha256_hex(batch->arrays[i].data, bd_array_bytes(&batch->arrays[i]), hex);
+		json_object_set_new(sums, batch->arrays[i].name, json_string(hex));
+	}
+	return json_pack("{s:I, s:I, s:I, s:o, s:o}", "epoch", (json_int_t)batch->epoch, "batch", (json_int_t)batch->batch, "rows",
+	                 (json_int_t)batch->rows, "records", records, "sha256", sums);
+}
+
+static int show_batch(const struct reading *reading, const struct bd_batch *batch, struct bd_error *error)
+{
+	if (reading->json)
+		return bd_json_print_line(stdout, json_of(batch), error);
+	if (!reading->quiet)
+		fprintf(stderr, "epoch %" PRIu64 " batch %" PRIu64 ": %" PRIu32 " rows\n", batch->epoch, batch->batch, batch->rows);
+	return 0;
+}
+
+static int read_batches(struct reading *reading, struct bd_stream *stream, struct bd_error *error)
+{
+	while (reading->limit == 0 || reading->batches < reading->limit) {
+		struct bd_batch batch;
+		if (bd_interrupted())
+			return bd_error_set(error, -EINTR, "interrupted");
+		int result = bd_stream_next(stream, -1, &batch, error);
+		if (result == -ENODATA)
+			return 0;
+		if (result < 0)
+			return result;
+		result = reading->save ? save_batch(reading, &batch, error) : 0;
+		if (result == 0)
+			result = show_batch(reading, &batch, error);
+		bd_stream_release(stream, &batch);
+		if (result < 0)
+			return result;
+		reading->batches++;
+	}
+	return 0;
+}
+
+static int print_result(const struct reading *reading, struct bd_stream *stream, struct bd_error *error)
+{
+	struct bd_stream_statistics statistics;
+	json_t *quarantine;
+	int result = bd_stream_statistics(stream, &statistics, error);
+	if (result == 0)
+		result = bd_quarantine_json(stream, &quarantine, error);
+	if (result < 0)
+		return result;
+	if (reading->json)
+		return bd_json_print_line(stdout,
+		                          json_pack("{s:I, s:I, s:o}", "batches", (json_int_t)reading->batches, "skipped",
+		                                    (json_int_t)statistics.skipped, "quarantine", quarantine),
+		                          error);
+	fprintf(stderr, "%" PRIu64 " batches, %" PRIu64 " records, %" PRIu64 " damaged records left out\n", reading->batches,
+	        statistics.records, statistics.skipped);
+	json_decref(quarantine);
+	return 0;
+}
+
+static int run(struct reading *reading, const struct bd_target *target, const char *dataset, const struct bd_stream_spec *spec,
+               struct bd_error *error)
+{
+	struct bd_client *client = NULL;
+	struct bd_stream *stream = NULL;
+	int result = reading->save ? bd_make_folders(reading->save, 0777, error) : 0;
+	if (result == 0)
+		result = bd_target_connect(target, &client, error);
+	if (result == 0)
+		result = bd_target_open(client, dataset, spec, reading->quiet, &stream, error);
+	if (result == 0)
+		result = read_batches(reading, stream, error);
+	if (result == 0)
+		result = print_result(reading, stream, error);
+	bd_stream_close(stream);
+	bd_client_close(client);
+	return result;
+}
+
+int bd_command_read(int argc, char **argv)
+{
+	struct bd_target target;
+	struct bd_stream_spec spec;
+	struct bd_stream_options stream_options;
+	struct bd_error error = { .code = 0 };
+	struct bd_arguments arguments;
+	struct reading reading = { .limit = 0 };
+	const struct bd_option own[] = {
+		{ .name = "batches",
+		  .kind = BD_OPTION_U64,
+		  .value = &reading.limit,
+		  .argument = "N",
+		  .help = "stop after so many; 0: all" },
+		{ .name = "save",
+		  .kind = BD_OPTION_TEXT,
+		  .value = &reading.save,
+		  .argument = "DIR",
+		  .help = "write DIR/000000.NAME.npy, ..." },
+		{ .name = "force", .kind = BD_OPTION_FLAG, .value = &reading.force, .help = "replace files that are there" },
+	};
+	struct bd_command command = {
+		.program = BD_BATCHCTL,
+		.name = "read",
+		.usage = "DATASET [options]",
+		.summary = "Reads batches: which records, and the SHA-256 of each array (--json); --save writes the arrays.",
+		.groups = { { .options = own, .count = BD_COUNT_OF(own) } },
+		.minimum_words = 1,
+		.maximum_words = 1,
+	};
+	bd_stream_spec_init(&spec);
+	bd_stream_options_init(&stream_options, &spec, NULL);
+	command.groups[1] = (struct bd_option_group){ .title = "Stream",
+		                                      .options = stream_options.options,
+		                                      .count = stream_options.count };
+	command.groups[2] = bd_target_init(&target, true);
+	int result = bd_command_parse(&command, argc, argv, &arguments, &error);
+	if (result == 0 && !arguments.done)
+		result = bd_stream_options_apply(&stream_options, &error);
+	if (result < 0)
+		return bd_usage_error(&command, &error);
+	if (!arguments.done) {
+		bd_interrupt_catch();
+		reading.json = arguments.json;
+		reading.quiet = arguments.quiet;
+		result = run(&reading, &target, arguments.words[0], &spec, &error);
+	}
+	bd_arguments_finish(&arguments);
+	return result < 0 ? bd_target_failed(&error) : BD_EXIT_DONE;
+}

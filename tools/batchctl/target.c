@@ -1,0 +1,107 @@
+#include "tools/batchctl/target.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/progress.h"
+#include "tools/batchctl/commands.h"
+
+static volatile sig_atomic_t interrupted;
+
+static void note_signal(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+void bd_interrupt_catch(void)
+{
+	struct sigaction action = { .sa_handler = note_signal };
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+bool bd_interrupted(void)
+{
+	return interrupted != 0;
+}
+
+int bd_target_failed(const struct bd_error *error)
+{
+	if (error->code == -EINTR && interrupted)
+		return BD_EXIT_INTERRUPTED;
+	bd_print_error(BD_BATCHCTL, error);
+	return BD_EXIT_FAILED;
+}
+
+struct bd_option_group bd_target_init(struct bd_target *target, bool with_private)
+{
+	*target = (struct bd_target){ .connect = NULL };
+	target->options[0] = (struct bd_option){ .name = "connect",
+		                                 .kind = BD_OPTION_TEXT,
+		                                 .value = &target->connect,
+		                                 .argument = "SOCKET",
+		                                 .help = "the running daemon's socket (default: $BATCHD_SOCKET)" };
+	target->options[1] = (struct bd_option){ .name = "memory",
+		                                 .kind = BD_OPTION_SIZE,
+		                                 .value = &target->memory_bytes,
+		                                 .argument = "SIZE",
+		                                 .help = "of a private daemon" };
+	target->options[2] = (struct bd_option){ .name = "threads",
+		                                 .kind = BD_OPTION_U64,
+		                                 .value = &target->threads,
+		                                 .argument = "N",
+		                                 .help = "of a private daemon; 0: one a core",
+		                                 .maximum = 1024 };
+	return (struct bd_option_group){ .title = "Daemon", .options = target->options, .count = with_private ? 3 : 1 };
+}
+
+int bd_target_connect(const struct bd_target *target, struct bd_client **ret_client, struct bd_error *error)
+{
+	struct bd_daemon_options options = { .memory_bytes = target->memory_bytes, .threads = (uint32_t)target->threads };
+	return bd_client_connect(target->connect, &options, ret_client, error);
+}
+
+int bd_target_connect_running(const struct bd_target *target, struct bd_client **ret_client, struct bd_error *error)
+{
+	const char *socket = target->connect ? target->connect : getenv("BATCHD_SOCKET");
+	if (!socket || !socket[0])
+		return bd_error_set(error, -EINVAL, "no daemon is named: use --connect SOCKET or set BATCHD_SOCKET");
+	return bd_client_connect(socket, NULL, ret_client, error);
+}
+
+struct opening {
+	struct bd_progress *progress;
+	bool quiet;
+};
+
+static void show_opening(void *context, const char *what, uint64_t done, uint64_t total)
+{
+	struct opening *opening = context;
+	if (!opening->progress)
+		opening->progress = bd_progress_create(what, total, "bytes", opening->quiet);
+	bd_progress_set_total(opening->progress, total);
+	bd_progress_update(opening->progress, done, NULL);
+}
+
+int bd_target_open(struct bd_client *client, const char *dataset, const struct bd_stream_spec *spec, bool quiet,
+                   struct bd_stream **ret_stream, struct bd_error *error)
+{
+	struct opening opening = { .quiet = quiet };
+	struct bd_stream_request request;
+	bd_stream_request_init(&request);
+	request.dataset = dataset;
+	request.spec = *spec;
+	request.interruptible = true;
+	request.on_progress = show_opening;
+	request.context = &opening;
+	struct bd_stream *stream;
+	int result = bd_stream_open(client, &request, &stream, error);
+	bd_progress_finish(opening.progress);
+	if (result == 0)
+		*ret_stream = stream;
+	return result;
+}

@@ -1,0 +1,41 @@
+/*
+ * target.h - what every command of batchctl shares: which daemon, opening a stream with progress, being interrupted.
+ */
+#ifndef BD_BATCHCTL_TARGET_H
+#define BD_BATCHCTL_TARGET_H
+
+#include <batchd/client.h>
+
+#include "common/base/options.h"
+#include "common/stream/spec.h"
+
+#define BD_TARGET_OPTION_COUNT 3
+
+/* --connect, --memory, --threads. */
+struct bd_target {
+	const char *connect;
+	uint64_t memory_bytes, threads;
+	struct bd_option options[BD_TARGET_OPTION_COUNT];
+};
+
+/* The option table; with_private false leaves out what only a private daemon takes. Returns the group for struct bd_command. */
+struct bd_option_group bd_target_init(struct bd_target *target, bool with_private);
+
+/* Connects, or starts a private daemon. */
+BD_MUST_CHECK int bd_target_connect(const struct bd_target *target, struct bd_client **ret_client, struct bd_error *error);
+
+/* Connects to a running daemon only: questions to a daemon that was started for them make no sense. */
+BD_MUST_CHECK int bd_target_connect_running(const struct bd_target *target, struct bd_client **ret_client, struct bd_error *error);
+
+/* Opens a stream, showing the index being built. Interrupted by SIGINT and SIGTERM after bd_interrupt_catch. */
+BD_MUST_CHECK int bd_target_open(struct bd_client *client, const char *dataset, const struct bd_stream_spec *spec, bool quiet,
+                                 struct bd_stream **ret_stream, struct bd_error *error);
+
+/* From now on SIGINT and SIGTERM set a flag and end waits with -EINTR. */
+void bd_interrupt_catch(void);
+bool bd_interrupted(void);
+
+/* Prints the error as the command's; 130 where it is an interruption, else 1. */
+int bd_target_failed(const struct bd_error *error);
+
+#endif
