@@ -9,8 +9,7 @@
  * covers the file exactly and the headers it names are there.
  *
  * Damage: where a length's CRC is wrong, or a length leads past the end, records cannot be told apart until the next header
- * whose CRC is right; the reader goes on there. What lies between is one damaged record: it has a number, and the records
- * after it keep theirs. In a compressed shard a length past the end, or damage of the compression itself, ends the shard.
+ * whose CRC is right (damage.h, record_reader.h).
  *
  * Threads: an index is immutable; any number of threads use it. bd_shard_index_open may run for many shards at once.
  */
@@ -23,10 +22,9 @@
 
 #include <batchd/error.h>
 
+#include "common/record/damage.h"
 #include "common/record/inflate.h"
 
-/* Ranges of one shard that are told apart as damaged; past that the rest of the shard is one. */
-#define BD_SHARD_MAX_DAMAGE 4096u
 /* Memory that one index may take where the options say nothing: 250 million records. */
 #define BD_SHARD_INDEX_MEMORY_BYTES (2ull << 30)
 
@@ -37,25 +35,6 @@ struct bd_index_entry {
 	uint64_t offset; /* of the data, behind the header */
 	uint64_t length; /* of the data; the footer follows */
 	bool damaged; /* length is 0, offset that of the damage: see bd_shard_index_damage */
-};
-
-enum bd_damage {
-	BD_DAMAGE_NONE,
-	BD_DAMAGE_LENGTH_CRC,
-	BD_DAMAGE_DATA_CRC, /* found when a record is read, not by the index */
-	BD_DAMAGE_TRUNCATED, /* the stream ends inside the record, or its length leads past the end */
-	BD_DAMAGE_COMPRESSION, /* the compressed data is damaged or cut off */
-};
-
-/* "length CRC", "data CRC", "truncated", "compression" */
-const char *bd_damage_name(enum bd_damage damage);
-
-#define BD_DAMAGE_REASON_BYTES 160
-struct bd_damaged_range {
-	uint64_t record; /* its number within the shard */
-	uint64_t offset, end; /* the range, from the header on */
-	enum bd_damage kind;
-	char reason[BD_DAMAGE_REASON_BYTES]; /* "length CRC mismatch (stored …, computed …)" */
 };
 
 struct bd_index_options {
@@ -69,9 +48,9 @@ struct bd_index_options {
 };
 
 /*
- * The index of a shard: from the cache, a text index, or made anew. Damage inside the shard is no error here.
- * Returns 0; -errno of opening; -EISDIR, -ESPIPE: no regular file; -EBADMSG: nothing in it can be read as TFRecord ("is this a
- * TFRecord file?"); -ENOMEM: the limit or the host's; -ECANCELED.
+ * The index of a shard: from the cache, a text index, or made anew. Damage inside the shard is no error here, not even of a file
+ * that is no TFRecord at all: that is one damaged record, whose reason says so.
+ * Returns 0; -errno of opening or reading; -EISDIR, -ESPIPE: no regular file; -ENOMEM: the limit or the host's; -ECANCELED.
  */
 BD_MUST_CHECK int bd_shard_index_open(const char *path, const struct bd_index_options *options, struct bd_shard_index **ret_index,
                                       struct bd_error *error);

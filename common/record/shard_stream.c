@@ -8,8 +8,8 @@
 #include "common/base/arithmetic.h"
 #include "common/base/file.h"
 
-/* A jump past the window that is longer than this comes from large records: then only a header is read. */
-#define FAR_JUMP_BYTES (16u << 10)
+/* A jump past the window by more than a page comes from large records: then only a header is read. */
+#define FAR_JUMP_BYTES 4096u
 #define FAR_READ_BYTES 64u
 #define NEAR_READ_BYTES (256u << 10)
 

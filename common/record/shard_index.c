@@ -1,0 +1,191 @@
+#include "common/record/shard_index.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/record/shard_index_parts.h"
+#include "common/record/tfrecord.h"
+
+struct bd_shard_key bd_shard_key_of(const struct stat *status)
+{
+	return (struct bd_shard_key){ .device = status->st_dev,
+		                      .inode = status->st_ino,
+		                      .size = (uint64_t)status->st_size,
+		                      .mtime_ns = (int64_t)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec };
+}
+
+bool bd_shard_key_equal(const struct bd_shard_key *a, const struct bd_shard_key *b)
+{
+	return a->device == b->device && a->inode == b->inode && a->size == b->size && a->mtime_ns == b->mtime_ns;
+}
+
+struct bd_shard_index *bd_shard_index_create(void)
+{
+	static _Atomic uint64_t last;
+	struct bd_shard_index *index = calloc(1, sizeof *index);
+	if (index) /* relaxed: only that numbers differ matters */
+		index->serial = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+	return index;
+}
+
+static int build(int fd, const struct bd_shard_key *key, const struct bd_index_options *options, struct bd_shard_index **ret_index,
+                 struct bd_error *error)
+{
+	struct bd_shard_index *index = bd_shard_index_create();
+	if (!index)
+		return bd_error_set(error, -ENOMEM, "no memory for an index");
+	int result = bd_shard_index_build(fd, options, index, error);
+	index->key = *key;
+	if (result == 0 && !bd_shard_index_is_current(index, fd))
+		result = bd_error_set(error, -ESTALE, "the file changed while it was indexed");
+	if (result < 0) {
+		bd_shard_index_destroy(index);
+		return result;
+	}
+	*ret_index = index;
+	return 0;
+}
+
+static bool right_compression(const struct bd_shard_index *index, const struct bd_index_options *options)
+{
+	return options->compression == BD_COMPRESSION_AUTO || options->compression == index->compression;
+}
+
+int bd_shard_index_open_fd(int fd, const char *path, const struct bd_index_options *options, struct bd_shard_index **ret_index,
+                           struct bd_error *error)
+{
+	struct stat status;
+	struct bd_shard_index *index = NULL;
+	if (fstat(fd, &status) != 0)
+		return bd_error_set(error, -errno, "%s: cannot look at the file: %s", path, strerror(errno));
+	struct bd_shard_key key = bd_shard_key_of(&status);
+	if (options->cache_folder)
+		index = bd_shard_index_load_cached(options->cache_folder, &key);
+	if (index && right_compression(index, options)) {
+		*ret_index = index;
+		return 0;
+	}
+	bd_shard_index_destroy(index);
+	index = options->ignore_text ? NULL : bd_shard_index_load_beside(fd, path, &key, options);
+	if (!index) {
+		int result = build(fd, &key, options, &index, error);
+		if (result < 0) {
+			bd_error_prefix(error, "%s", path);
+			return result;
+		}
+	}
+	if (options->cache_folder)
+		bd_shard_index_store_cached(options->cache_folder, index);
+	*ret_index = index;
+	return 0;
+}
+
+int bd_shard_index_open(const char *path, const struct bd_index_options *options, struct bd_shard_index **ret_index,
+                        struct bd_error *error)
+{
+	/* NONBLOCK: opening a pipe must not wait for its writer; it is refused */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return bd_error_set(error, -errno, "%s: cannot open: %s", path, strerror(errno));
+	/* jumps from header to header: reading ahead would fetch the bodies */
+	posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	int result = bd_shard_index_open_fd(fd, path, options, ret_index, error);
+	close(fd);
+	return result;
+}
+
+void bd_shard_index_destroy(struct bd_shard_index *index)
+{
+	if (!index)
+		return;
+	for (size_t i = 0; i < index->point_count; i++)
+		bd_access_point_finish(&index->points[i]);
+	free(index->points);
+	free(index->damage);
+	free(index->offsets);
+	free(index);
+}
+
+/* ---- reading an index ---- */
+
+uint64_t bd_shard_index_count(const struct bd_shard_index *index)
+{
+	return index->count;
+}
+
+enum bd_compression bd_shard_index_compression(const struct bd_shard_index *index)
+{
+	return index->compression;
+}
+
+uint64_t bd_shard_index_bytes(const struct bd_shard_index *index)
+{
+	return index->offsets[index->count];
+}
+
+uint64_t bd_shard_index_longest(const struct bd_shard_index *index)
+{
+	return index->longest;
+}
+
+size_t bd_shard_index_memory(const struct bd_shard_index *index)
+{
+	size_t bytes = sizeof *index + (index->count + 1) * sizeof *index->offsets + index->damage_count * sizeof *index->damage;
+	for (size_t i = 0; i < index->point_count; i++) {
+		const struct bd_access_point *point = &index->points[i];
+		bytes += sizeof *point + (point->packed_bytes ? point->packed_bytes : point->window_bytes);
+	}
+	return bytes;
+}
+
+const struct bd_damaged_range *bd_shard_index_damage(const struct bd_shard_index *index, size_t *ret_count)
+{
+	*ret_count = index->damage_count;
+	return index->damage;
+}
+
+static const struct bd_damaged_range *find_damage(const struct bd_shard_index *index, uint64_t record)
+{
+	size_t low = 0, high = index->damage_count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (index->damage[middle].record == record)
+			return &index->damage[middle];
+		if (index->damage[middle].record < record)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+struct bd_index_entry bd_shard_index_entry(const struct bd_shard_index *index, uint64_t record)
+{
+	uint64_t offset = index->offsets[record], whole = index->offsets[record + 1] - offset;
+	if (index->damage_count && find_damage(index, record))
+		return (struct bd_index_entry){ .offset = offset, .damaged = true };
+	return (struct bd_index_entry){ .offset = offset + BD_TFRECORD_HEADER_BYTES, .length = whole - BD_TFRECORD_FRAMING_BYTES };
+}
+
+int bd_shard_index_damage_error(const struct bd_shard_index *index, uint64_t record, struct bd_error *error)
+{
+	const struct bd_damaged_range *range = find_damage(index, record);
+	if (!range)
+		return bd_error_set(error, -EBADMSG, "record %" PRIu64 ": damaged", record);
+	return bd_error_set(error, -EBADMSG, "record %" PRIu64 " at byte %" PRIu64 ": %s", record, range->offset, range->reason);
+}
+
+bool bd_shard_index_is_current(const struct bd_shard_index *index, int fd)
+{
+	struct stat status;
+	if (fstat(fd, &status) != 0)
+		return false;
+	struct bd_shard_key key = bd_shard_key_of(&status);
+	return bd_shard_key_equal(&key, &index->key);
+}

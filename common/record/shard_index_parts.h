@@ -1,0 +1,63 @@
+/* shard_index_parts.h - the index itself, for the files that make, keep and read it; nobody else includes it. */
+#ifndef BD_RECORD_SHARD_INDEX_PARTS_H
+#define BD_RECORD_SHARD_INDEX_PARTS_H
+
+#include <sys/stat.h>
+
+#include "common/record/shard_index.h"
+#include "common/record/shard_stream.h"
+
+/* What tells that a file is the one that was indexed. */
+struct bd_shard_key {
+	uint64_t device, inode, size;
+	int64_t mtime_ns;
+};
+
+struct bd_shard_index {
+	uint64_t serial; /* no two indexes of a process have the same */
+	struct bd_shard_key key;
+	enum bd_compression compression;
+	uint64_t count;
+	uint64_t *offsets; /* (count + 1): of headers, or damaged ranges; the last is the stream's end */
+	uint64_t longest;
+	struct bd_damaged_range *damage; /* ascending */
+	size_t damage_count;
+	struct bd_access_point *points; /* ascending by `out`; compressed shards only */
+	size_t point_count;
+};
+
+/* Access points: at first one a MiB of output; when there are more than this, every other one goes and the distance doubles. Each
+ * costs at most 32 KiB, and finding a record inflates half a distance on average. */
+#define BD_SHARD_POINT_DISTANCE_BYTES (1u << 20)
+#define BD_SHARD_MAX_POINTS 128u
+
+struct bd_shard_key bd_shard_key_of(const struct stat *status);
+bool bd_shard_key_equal(const struct bd_shard_key *a, const struct bd_shard_key *b);
+
+/* A zeroed index with its serial; NULL without memory. */
+struct bd_shard_index *bd_shard_index_create(void);
+
+/* Walks the shard. Fills everything but the key of a zeroed index. */
+BD_MUST_CHECK int bd_shard_index_build(int fd, const struct bd_index_options *options, struct bd_shard_index *index,
+                                       struct bd_error *error);
+
+/* The cached form, as bytes: of an index to be written, and back. `key` NULL: the index travels with its shard, and device, inode
+ * and modification time are not compared. Returns 0, -ENOMEM, -EBADMSG: not such a form, damaged, or of another file. */
+BD_MUST_CHECK int bd_shard_index_encode(const struct bd_shard_index *index, uint8_t **ret_bytes, size_t *ret_length,
+                                        struct bd_error *error);
+BD_MUST_CHECK int bd_shard_index_decode(const uint8_t *bytes, size_t length, const struct bd_shard_key *key,
+                                        struct bd_shard_index **ret_index, struct bd_error *error);
+
+/* Loads from, and stores into, the cache folder. Both quietly: without the cache the index is made anew. NULL where it is not there. */
+struct bd_shard_index *bd_shard_index_load_cached(const char *folder, const struct bd_shard_key *key);
+void bd_shard_index_store_cached(const char *folder, const struct bd_shard_index *index);
+
+/* PATH.idx or PATH.index of the open shard, in either form, where it fits; NULL otherwise. */
+struct bd_shard_index *bd_shard_index_load_beside(int fd, const char *path, const struct bd_shard_key *key,
+                                                  const struct bd_index_options *options);
+
+/* The text form alone, for tests and the fuzzer: checks the lines against `size` bytes of file, not against the headers. */
+BD_MUST_CHECK int bd_shard_index_parse_text(const char *text, size_t length, uint64_t size, struct bd_shard_index **ret_index,
+                                            struct bd_error *error);
+
+#endif
