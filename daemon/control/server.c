@@ -160,12 +160,25 @@ void bd_server_drain(struct bd_server *server, const char *by)
 	bd_server_stream_gone(server);
 }
 
+/* Those with a stream come back to the next daemon for their next batch. */
+static void tell_shutdown(struct bd_server *server)
+{
+	struct bd_error error;
+	bd_error_set(&error, -ESHUTDOWN, "batchd is shutting down");
+	for (struct bd_session *session = server->sessions, *next; session; session = next) {
+		next = session->next;
+		int result = session->member ? bd_session_send_error(session, &error) : 0;
+		(void)result; /* closed then */
+	}
+}
+
 void bd_server_stop(struct bd_server *server)
 {
 	if (server->stopped)
 		return;
 	server->stopped = true;
 	close_listener(server);
+	tell_shutdown(server);
 	while (server->sessions)
 		bd_session_close(server->sessions, NULL);
 	uv_stop(&server->loop);
@@ -322,6 +335,18 @@ static int start_serving(struct bd_server *server, int private_fd, struct bd_err
 	return 0;
 }
 
+/* A private daemon's client waits for the answer to its HELLO: it learns why there is none. */
+static void tell_private_client(int private_fd, const struct bd_error *error)
+{
+	Batchd__Error message = BATCHD__ERROR__INIT;
+	message.code = error->code;
+	message.text = (char *)error->text;
+	if (private_fd < 0)
+		return;
+	int result = bd_wire_send(private_fd, BATCHD__TYPE__TYPE_ERROR, &message.base, NULL, 0, false, NULL);
+	(void)result; /* it may be gone */
+}
+
 int bd_server_init(struct bd_server *server, const struct bd_server_options *options, struct bd_error *error)
 {
 	*server = (struct bd_server){
@@ -346,6 +371,7 @@ int bd_server_init(struct bd_server *server, const struct bd_server_options *opt
 		}
 	}
 	if (result < 0) {
+		tell_private_client(options->private_fd, error);
 		bd_listener_close(&server->listener);
 		bd_config_finish(&server->config);
 		return result;

@@ -125,21 +125,31 @@ static void on_ending_timer(uv_timer_t *timer)
 	bd_session_close(timer->data, NULL);
 }
 
-/* Says what is wrong, then closes: at once where it could be sent, when the peer has read it otherwise. */
-static void end_with_error(struct bd_session *session, const struct bd_error *error)
+/* Closes when the peer can read what waits for it; ENDING_MS later in any case. */
+static void end(struct bd_session *session)
 {
-	session->server->protocol_errors++;
-	if (bd_session_send_error(session, error) < 0)
-		return;
 	if (bd_outbox_is_empty(&session->outbox)) {
-		bd_session_close(session, error->text);
+		bd_session_close(session, NULL);
 		return;
 	}
-	bd_log(BD_LOG_WARN, "session %llu (user %u, process %d): %s", (unsigned long long)session->id, (unsigned)session->peer.uid,
-	       (int)session->peer.pid, error->text);
 	session->ending = true;
 	uv_timer_start(&session->timer, on_ending_timer, ENDING_MS, 0);
 	watch(session);
+}
+
+void bd_session_end(struct bd_session *session, const struct bd_error *error)
+{
+	if (bd_session_send_error(session, error) == 0)
+		end(session);
+}
+
+/* A rule was broken. */
+static void end_with_error(struct bd_session *session, const struct bd_error *error)
+{
+	session->server->protocol_errors++;
+	bd_log(BD_LOG_WARN, "session %llu (user %u, process %d, %s): %s", (unsigned long long)session->id,
+	       (unsigned)session->peer.uid, (int)session->peer.pid, *session->program ? session->program : "no HELLO", error->text);
+	bd_session_end(session, error);
 }
 
 static void receive_hello(struct bd_session *session, const Batchd__Hello *hello)
@@ -198,12 +208,12 @@ static void receive_drain(struct bd_session *session)
 static void receive_adopt(struct bd_session *session, int fd_take)
 {
 	struct bd_error error;
-	if (session->server->is_private) {
+	if (session->lifeline) {
 		bd_server_adopt(session->server, fd_take, false);
 		return;
 	}
 	close(fd_take);
-	bd_error_set(&error, -EPROTO, "ADOPT is for private daemons: connect to the socket");
+	bd_error_set(&error, -EPROTO, "ADOPT is for the first connection of a private daemon: connect to the socket");
 	end_with_error(session, &error);
 }
 

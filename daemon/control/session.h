@@ -4,7 +4,6 @@
  * States and what may be sent in each: bd_wire_rules (common/stream/wire.h) and proto/PROTOCOL.md.
  *
  *   NEW -> READY -> OPENING -> STREAMING -> ENDED
- *            ^---------'  (OPEN was refused)
  *
  * A session ends when its peer closes, when the peer's process is dead (pidfd; also while a child of it keeps the socket
  * open), when a packet breaks a rule, when no HELLO comes within BD_HELLO_MS, or when the daemon stops. Whatever it held is
@@ -62,6 +61,9 @@ BD_MUST_CHECK int bd_session_create(struct bd_server *server, int fd_take, bool 
 
 /* At once; frees what it held. `why` for the log, NULL: the peer left. Idempotent; the memory goes when the loop turns. */
 void bd_session_close(struct bd_session *session, const char *why);
+
+/* Tells the error, then closes: at once, or when the peer has read what waits for it. */
+void bd_session_end(struct bd_session *session, const struct bd_error *error);
 
 /* Sends a packet, or closes the session where that is not possible: -EPIPE then, the session must not be used any more. */
 BD_MUST_CHECK int bd_session_send(struct bd_session *session, uint16_t type, const ProtobufCMessage *message);

@@ -39,15 +39,14 @@ void bd_session_drop_stream(struct bd_session *session)
 	drop_text(session);
 }
 
-/* OPEN did not work out: the client may correct it and ask again. */
+/* OPEN did not work out: ERROR, then close. */
 static void refuse_open(struct bd_session *session, const struct bd_error *error)
 {
 	bd_log(BD_LOG_INFO, "session %llu (user %u, process %d): refused: %s", (unsigned long long)session->id,
 	       (unsigned)session->peer.uid, (int)session->peer.pid, error->text);
 	bd_session_drop_stream(session);
-	session->state = BD_WIRE_READY;
-	if (bd_session_send_error(session, error) == 0)
-		bd_server_stream_gone(session->server);
+	bd_session_end(session, error);
+	bd_server_stream_gone(session->server);
 }
 
 /* ---- what the stream tells ---- */

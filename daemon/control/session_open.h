@@ -11,7 +11,7 @@
 /* A TEXT packet: a piece of the dataset file. */
 void bd_session_receive_text(struct bd_session *session, const Batchd__Text *text);
 
-/* An OPEN packet, which becomes the session's. The session is OPENING, or was told ERROR and is READY as before. */
+/* An OPEN packet, which becomes the session's. The session is OPENING, or was told ERROR and ends. */
 void bd_session_receive_open(struct bd_session *session, Batchd__Open *open_take);
 
 /* Gives up whatever has been opened or is being opened. */

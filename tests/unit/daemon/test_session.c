@@ -412,17 +412,13 @@ static void named_dataset_is_opened_with_three_descriptors(void **state)
 	assert_int_equal(fixture->server.quota.user_count, 0);
 }
 
-static void unknown_name_is_enoent_and_may_be_corrected(void **state)
+static void unknown_name_is_enoent(void **state)
 {
 	struct fixture *fixture = *state;
-	int fd = connect_and_greet(fixture), descriptors[3];
+	int fd = connect_and_greet(fixture);
 	say_open(fd, "dogs", 0, NULL);
 	expect_error(fixture, fd, BD_WIRE_OPENING, -ENOENT, "no dataset 'dogs'");
-	say_open(fd, "cats", 0, NULL);
-	expect_opened(fixture, fd, descriptors);
-	for (int i = 0; i < 3; i++)
-		close(descriptors[i]);
-	close(fd);
+	expect_end(fixture, fd);
 }
 
 static void path_and_text_are_opened(void **state)
@@ -469,10 +465,10 @@ static void yaml_error_comes_with_file_and_line(void **state)
 	close(fd);
 }
 
-static void stream_that_fails_while_indexing_is_told_and_another_may_be_opened(void **state)
+static void stream_that_fails_while_indexing_is_told(void **state)
 {
 	struct fixture *fixture = *state;
-	int fd = connect_and_greet(fixture), descriptors[3];
+	int fd = connect_and_greet(fixture);
 	struct bd_packet packet;
 	say_open(fd, "cats", 0, NULL);
 	assert_int_equal(next_packet(fixture, fd, BD_WIRE_OPENING, &packet), BATCHD__TYPE__TYPE_INDEXING);
@@ -481,12 +477,7 @@ static void stream_that_fails_while_indexing_is_told_and_another_may_be_opened(v
 	fake.last->options.notify(fake.last->options.context);
 	expect_error(fixture, fd, BD_WIRE_OPENING, -EBADMSG, "record 17");
 	assert_int_equal(fixture->server.streams.count, 0);
-	fake.state = BD_PIPELINE_READY;
-	say_open(fd, "cats", 0, NULL);
-	expect_opened(fixture, fd, descriptors);
-	for (int i = 0; i < 3; i++)
-		close(descriptors[i]);
-	close(fd);
+	expect_end(fixture, fd);
 }
 
 static void stream_that_fails_later_can_still_be_asked(void **state)
@@ -571,8 +562,10 @@ static void stream_quota_is_edquot(void **state)
 	int first = open_stream(fixture), second = connect_and_greet(fixture), descriptors[3];
 	say_open(second, "cats", 0, NULL);
 	expect_error(fixture, second, BD_WIRE_OPENING, -EDQUOT, "quota: streams");
+	expect_end(fixture, second);
 	close(first);
-	wait_for_sessions(fixture, 1);
+	wait_for_sessions(fixture, 0);
+	second = connect_and_greet(fixture);
 	say_open(second, "cats", 0, NULL);
 	expect_opened(fixture, second, descriptors);
 	for (int i = 0; i < 3; i++)
@@ -650,6 +643,15 @@ static void drain_refuses_new_streams_and_stops_after_the_last(void **state)
 		turn(fixture);
 	assert_true(fixture->server.stopped);
 	close(fd);
+}
+
+static void stream_that_is_cut_is_told_to_come_back(void **state)
+{
+	struct fixture *fixture = *state;
+	int fd = open_stream(fixture);
+	bd_server_stop(&fixture->server);
+	expect_error(fixture, fd, BD_WIRE_STREAMING, -ESHUTDOWN, "shutting down");
+	expect_end(fixture, fd);
 }
 
 /*
@@ -761,11 +763,11 @@ int main(void)
 		TEST(unasked_descriptors_are_closed_with_the_session),
 		TEST(peer_that_never_reads_is_bounded_and_served_when_it_does),
 		TEST(named_dataset_is_opened_with_three_descriptors),
-		TEST(unknown_name_is_enoent_and_may_be_corrected),
+		TEST(unknown_name_is_enoent),
 		TEST(path_and_text_are_opened),
 		TEST(dataset_text_of_another_length_is_refused),
 		TEST(yaml_error_comes_with_file_and_line),
-		TEST(stream_that_fails_while_indexing_is_told_and_another_may_be_opened),
+		TEST(stream_that_fails_while_indexing_is_told),
 		TEST(stream_that_fails_later_can_still_be_asked),
 		TEST(second_open_on_one_connection_ends_the_session),
 		TEST(peer_that_leaves_while_its_dataset_is_read_leaves_nothing),
@@ -775,6 +777,7 @@ int main(void)
 		TEST(lists_come_in_pages),
 		TEST(streams_and_metrics_name_the_stream),
 		TEST(drain_refuses_new_streams_and_stops_after_the_last),
+		TEST(stream_that_is_cut_is_told_to_come_back),
 		TEST(dead_parent_with_a_living_child_is_noticed),
 		TEST(adopt_on_a_listening_daemon_ends_the_session),
 		TEST(connections_over_the_limit_are_told),
