@@ -106,7 +106,8 @@ int main(int argc, char **argv)
 		bd_arguments_finish(&arguments);
 		return BD_EXIT_DONE;
 	}
-	bd_log_start(arguments.quiet);
+	/* A private daemon writes to its client's terminal: only what its user must know. */
+	bd_log_start(line.private_given ? BD_LOG_WARN : BD_LOG_INFO, arguments.quiet);
 	if (check_line(&line, &error) < 0) {
 		bd_arguments_finish(&arguments);
 		return bd_usage_error(&command, &error);

@@ -14,7 +14,7 @@
 /* What a page of a list holds at most. Entries are counted by their packed size, so that long names cannot make a packet too large. */
 #define PAGE_ENTRIES 256
 
-int bd_answer_status(struct bd_session *session, uint16_t type)
+int bd_answer_status(struct bd_control_session *session, uint16_t type)
 {
 	struct bd_server *server = session->server;
 	Batchd__Status status = BATCHD__STATUS__INIT;
@@ -26,7 +26,7 @@ int bd_answer_status(struct bd_session *session, uint16_t type)
 	bd_engine_memory(server->engine, &status.memory_used_bytes, &status.memory_limit_bytes);
 	status.peak_rss_bytes = bd_peak_rss_bytes();
 	status.draining = server->draining;
-	return bd_session_send(session, type, &status.base);
+	return bd_control_session_send(session, type, &status.base);
 }
 
 /* ---- streams ---- */
@@ -76,12 +76,12 @@ static void fill_info(struct bd_live *live, struct info *info)
 	message->daemon_peak_rss_bytes = bd_peak_rss_bytes();
 }
 
-static bool sees_all(const struct bd_session *session)
+static bool sees_all(const struct bd_control_session *session)
 {
 	return session->server->is_private || session->peer.uid == 0 || session->peer.uid == geteuid();
 }
 
-void bd_answer_streams(struct bd_session *session, const Batchd__Ask *ask)
+void bd_answer_streams(struct bd_control_session *session, const Batchd__Ask *ask)
 {
 	struct info infos[PAGE_ENTRIES];
 	Batchd__StreamInfo *entries[PAGE_ENTRIES];
@@ -105,15 +105,15 @@ void bd_answer_streams(struct bd_session *session, const Batchd__Ask *ask)
 			break;
 		}
 	}
-	int result = bd_session_send(session, BATCHD__TYPE__TYPE_STREAMS, &message.base);
+	int result = bd_control_session_send(session, BATCHD__TYPE__TYPE_STREAMS, &message.base);
 	(void)result; /* closed then */
 }
 
-void bd_answer_statistics(struct bd_session *session)
+void bd_answer_statistics(struct bd_control_session *session)
 {
 	struct info info;
 	fill_info(session->member->live, &info);
-	int result = bd_session_send(session, BATCHD__TYPE__TYPE_STATISTICS, &info.message.base);
+	int result = bd_control_session_send(session, BATCHD__TYPE__TYPE_STATISTICS, &info.message.base);
 	(void)result; /* closed then */
 }
 
@@ -130,14 +130,14 @@ static size_t page_length(const char *text, size_t length)
 	return BD_WIRE_PAGE_BYTES;
 }
 
-void bd_answer_metrics(struct bd_session *session, const Batchd__Ask *ask)
+void bd_answer_metrics(struct bd_control_session *session, const Batchd__Ask *ask)
 {
 	struct bd_error error;
 	int result;
 	char *text = bd_metrics_text(session->server, sees_all(session) ? NULL : &session->peer.uid);
 	if (!text) {
 		bd_error_set(&error, -ENOMEM, "no memory for the metrics");
-		result = bd_session_send_error(session, &error);
+		result = bd_control_session_send_error(session, &error);
 		(void)result; /* closed then */
 		return;
 	}
@@ -147,14 +147,14 @@ void bd_answer_metrics(struct bd_session *session, const Batchd__Ask *ask)
 	message.more = from + page < length;
 	message.part = text + from;
 	text[from + page] = 0;
-	result = bd_session_send(session, BATCHD__TYPE__TYPE_METRICS, &message.base);
+	result = bd_control_session_send(session, BATCHD__TYPE__TYPE_METRICS, &message.base);
 	(void)result; /* closed then */
 	free(text);
 }
 
 /* ---- quarantine ---- */
 
-void bd_answer_quarantine(struct bd_session *session, const Batchd__Ask *ask)
+void bd_answer_quarantine(struct bd_control_session *session, const Batchd__Ask *ask)
 {
 	struct bd_quarantine_entry found[PAGE_ENTRIES];
 	Batchd__QuarantineEntry messages[PAGE_ENTRIES], *entries[PAGE_ENTRIES];
@@ -176,6 +176,6 @@ void bd_answer_quarantine(struct bd_session *session, const Batchd__Ask *ask)
 		entries[message.n_entries++] = entry;
 	}
 	message.more = from + message.n_entries < total;
-	int result = bd_session_send(session, BATCHD__TYPE__TYPE_QUARANTINE, &message.base);
+	int result = bd_control_session_send(session, BATCHD__TYPE__TYPE_QUARANTINE, &message.base);
 	(void)result; /* closed then */
 }

@@ -11,11 +11,11 @@
 #include "daemon/control/session.h"
 
 /* As STATUS or as DRAINING. */
-BD_MUST_CHECK int bd_answer_status(struct bd_session *session, uint16_t type);
+BD_MUST_CHECK int bd_answer_status(struct bd_control_session *session, uint16_t type);
 
-void bd_answer_streams(struct bd_session *session, const Batchd__Ask *ask);
-void bd_answer_metrics(struct bd_session *session, const Batchd__Ask *ask);
-void bd_answer_statistics(struct bd_session *session);
-void bd_answer_quarantine(struct bd_session *session, const Batchd__Ask *ask);
+void bd_answer_streams(struct bd_control_session *session, const Batchd__Ask *ask);
+void bd_answer_metrics(struct bd_control_session *session, const Batchd__Ask *ask);
+void bd_answer_statistics(struct bd_control_session *session);
+void bd_answer_quarantine(struct bd_control_session *session, const Batchd__Ask *ask);
 
 #endif

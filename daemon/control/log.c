@@ -27,17 +27,18 @@ static bool stderr_is_journal(void)
 	       status.st_dev == device && status.st_ino == inode;
 }
 
-void bd_log_start(bool quiet)
+void bd_log_start(enum bd_log_level fallback, bool quiet)
 {
 	to_journal = stderr_is_journal();
 	const char *wanted = getenv("BATCHD_LOG");
-	size_t level = BD_LOG_INFO;
+	size_t level = fallback;
 	if (wanted && *wanted) {
 		for (level = 0; level < BD_COUNT_OF(level_names) && strcmp(wanted, level_names[level]) != 0; level++)
 			;
 		if (level == BD_COUNT_OF(level_names)) {
-			level = BD_LOG_INFO;
-			bd_log(BD_LOG_WARN, "BATCHD_LOG=%s is none of error, warn, info, debug: using info", wanted);
+			level = fallback;
+			bd_log(BD_LOG_WARN, "BATCHD_LOG=%s is none of error, warn, info, debug: using %s", wanted,
+			       level_names[level]);
 		}
 	}
 	shown = quiet ? BD_LOG_ERROR : (enum bd_log_level)level;

@@ -1,7 +1,7 @@
 /*
  * log.h - the daemon's log: one line an event on stderr.
  *
- * $BATCHD_LOG (error | warn | info | debug; default info) says from which level on lines are written. Under systemd
+ * $BATCHD_LOG (error | warn | info | debug) says from which level on lines are written. Under systemd
  * (stderr is the journal: $JOURNAL_STREAM names it) each line carries sd-daemon's "<N>" priority; elsewhere the
  * program's name. Only daemon/control logs: data stages return errors, and the loop writes them down.
  * Threads: any; a line is one write(2), so that lines never mix.
@@ -15,8 +15,11 @@
 
 enum bd_log_level { BD_LOG_ERROR, BD_LOG_WARN, BD_LOG_INFO, BD_LOG_DEBUG };
 
-/* Reads the environment. `quiet` (--quiet) writes errors only, whatever $BATCHD_LOG says. Call once, before threads start. */
-void bd_log_start(bool quiet);
+/*
+ * Reads the environment; `fallback` is the level where $BATCHD_LOG says none. `quiet` (--quiet) writes errors only, whatever it says.
+ * Call once, before threads start.
+ */
+void bd_log_start(enum bd_log_level fallback, bool quiet);
 
 bool bd_log_shows(enum bd_log_level level);
 

@@ -25,7 +25,7 @@ static void head(FILE *out, const char *name, const char *type, const char *help
 static void one(FILE *out, const char *name, const char *type, const char *help, double value)
 {
 	head(out, name, type, help);
-	fprintf(out, "batchd_%s %.17g\n", name, value);
+	fprintf(out, "batchd_%s %.15g\n", name, value);
 }
 
 static void write_daemon(FILE *out, struct bd_server *server)
@@ -180,7 +180,7 @@ static void write_streams(FILE *out, struct bd_server *server, const uid_t *only
 				continue;
 			fprintf(out, "batchd_%s", all_series[i].name);
 			write_labels(out, live);
-			fprintf(out, "} %.17g\n", all_series[i].value(&figures[number]));
+			fprintf(out, "} %.15g\n", all_series[i].value(&figures[number]));
 		}
 	}
 	if (count) {

@@ -87,7 +87,7 @@ void bd_server_adopt(struct bd_server *server, int fd_take, bool lifeline)
 		refuse_at_limit(fd_take);
 		return;
 	} else {
-		result = bd_session_create(server, fd_take, lifeline, &error);
+		result = bd_control_session_create(server, fd_take, lifeline, &error);
 	}
 	if (result < 0) {
 		server->sessions_refused++;
@@ -165,9 +165,9 @@ static void tell_shutdown(struct bd_server *server)
 {
 	struct bd_error error;
 	bd_error_set(&error, -ESHUTDOWN, "batchd is shutting down");
-	for (struct bd_session *session = server->sessions, *next; session; session = next) {
+	for (struct bd_control_session *session = server->sessions, *next; session; session = next) {
 		next = session->next;
-		int result = session->member ? bd_session_send_error(session, &error) : 0;
+		int result = session->member ? bd_control_session_send_error(session, &error) : 0;
 		(void)result; /* closed then */
 	}
 }
@@ -180,7 +180,7 @@ void bd_server_stop(struct bd_server *server)
 	close_listener(server);
 	tell_shutdown(server);
 	while (server->sessions)
-		bd_session_close(server->sessions, NULL);
+		bd_control_session_close(server->sessions, NULL);
 	uv_stop(&server->loop);
 }
 

@@ -25,7 +25,7 @@
 #include "daemon/control/stream_table.h"
 
 struct bd_metrics_http;
-struct bd_session;
+struct bd_control_session;
 
 /* systemd is told to wait 25 s; some of it is left for the cutting. */
 #define BD_DRAIN_MS 20000
@@ -53,7 +53,7 @@ struct bd_server {
 	struct bd_open_queue opens;
 	struct bd_listener listener;
 	struct bd_metrics_http *http;
-	struct bd_session *sessions;
+	struct bd_control_session *sessions;
 	uint32_t session_count, session_limit;
 	uint64_t sessions_accepted, sessions_refused, protocol_errors; /* since the start */
 	uint64_t started_ns, next_session_id;

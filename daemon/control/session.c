@@ -24,7 +24,7 @@
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-	struct bd_session *session = handle->data;
+	struct bd_control_session *session = handle->data;
 	if (--session->open_handles)
 		return;
 	close(session->fd);
@@ -33,7 +33,7 @@ static void on_handle_closed(uv_handle_t *handle)
 	free(session);
 }
 
-static void close_handle(struct bd_session *session, uv_handle_t *handle)
+static void close_handle(struct bd_control_session *session, uv_handle_t *handle)
 {
 	if (handle->data == session)
 		uv_close(handle, on_handle_closed);
@@ -47,7 +47,7 @@ static void discard_input(int fd)
 		;
 }
 
-void bd_session_close(struct bd_session *session, const char *why)
+void bd_control_session_close(struct bd_control_session *session, const char *why)
 {
 	if (session->closed)
 		return;
@@ -59,7 +59,7 @@ void bd_session_close(struct bd_session *session, const char *why)
 	else
 		bd_log(BD_LOG_DEBUG, "session %llu: closed", (unsigned long long)session->id);
 	bool had_stream = session->member || session->job;
-	bd_session_drop_stream(session);
+	bd_control_session_drop_stream(session);
 	discard_input(session->fd);
 	/* A forked child of the peer may keep its end: it shall see the end, too. */
 	shutdown(session->fd, SHUT_RDWR);
@@ -82,22 +82,22 @@ void bd_session_close(struct bd_session *session, const char *why)
 static void on_poll(uv_poll_t *poll, int status, int events);
 
 /* Requests wait while an answer does. */
-static void watch(struct bd_session *session)
+static void watch(struct bd_control_session *session)
 {
 	bool waits = !bd_outbox_is_empty(&session->outbox);
 	int events = UV_DISCONNECT | (waits ? UV_WRITABLE : 0) | (waits || session->ending ? 0 : UV_READABLE);
 	uv_poll_start(&session->poll, events, on_poll);
 }
 
-int bd_session_send_files(struct bd_session *session, uint16_t type, const ProtobufCMessage *message, const int *descriptors,
-                          unsigned count)
+int bd_control_session_send_files(struct bd_control_session *session, uint16_t type, const ProtobufCMessage *message,
+                                  const int *descriptors, unsigned count)
 {
 	struct bd_error error;
 	if (session->closed)
 		return -EPIPE;
 	int result = bd_outbox_send(&session->outbox, session->fd, type, message, descriptors, count, &error);
 	if (result < 0) {
-		bd_session_close(session, result == -EPIPE || result == -ECONNRESET ? NULL : error.text);
+		bd_control_session_close(session, result == -EPIPE || result == -ECONNRESET ? NULL : error.text);
 		return -EPIPE;
 	}
 	if (!bd_outbox_is_empty(&session->outbox))
@@ -105,31 +105,31 @@ int bd_session_send_files(struct bd_session *session, uint16_t type, const Proto
 	return 0;
 }
 
-int bd_session_send(struct bd_session *session, uint16_t type, const ProtobufCMessage *message)
+int bd_control_session_send(struct bd_control_session *session, uint16_t type, const ProtobufCMessage *message)
 {
-	return bd_session_send_files(session, type, message, NULL, 0);
+	return bd_control_session_send_files(session, type, message, NULL, 0);
 }
 
-int bd_session_send_error(struct bd_session *session, const struct bd_error *error)
+int bd_control_session_send_error(struct bd_control_session *session, const struct bd_error *error)
 {
 	Batchd__Error message = BATCHD__ERROR__INIT;
 	message.code = error->code;
 	message.text = (char *)error->text;
-	return bd_session_send(session, BATCHD__TYPE__TYPE_ERROR, &message.base);
+	return bd_control_session_send(session, BATCHD__TYPE__TYPE_ERROR, &message.base);
 }
 
 /* ---- receiving ---- */
 
 static void on_ending_timer(uv_timer_t *timer)
 {
-	bd_session_close(timer->data, NULL);
+	bd_control_session_close(timer->data, NULL);
 }
 
 /* Closes when the peer can read what waits for it; ENDING_MS later in any case. */
-static void end(struct bd_session *session)
+static void end(struct bd_control_session *session)
 {
 	if (bd_outbox_is_empty(&session->outbox)) {
-		bd_session_close(session, NULL);
+		bd_control_session_close(session, NULL);
 		return;
 	}
 	session->ending = true;
@@ -137,22 +137,22 @@ static void end(struct bd_session *session)
 	watch(session);
 }
 
-void bd_session_end(struct bd_session *session, const struct bd_error *error)
+void bd_control_session_end(struct bd_control_session *session, const struct bd_error *error)
 {
-	if (bd_session_send_error(session, error) == 0)
+	if (bd_control_session_send_error(session, error) == 0)
 		end(session);
 }
 
 /* A rule was broken. */
-static void end_with_error(struct bd_session *session, const struct bd_error *error)
+static void end_with_error(struct bd_control_session *session, const struct bd_error *error)
 {
 	session->server->protocol_errors++;
 	bd_log(BD_LOG_WARN, "session %llu (user %u, process %d, %s): %s", (unsigned long long)session->id,
 	       (unsigned)session->peer.uid, (int)session->peer.pid, *session->program ? session->program : "no HELLO", error->text);
-	bd_session_end(session, error);
+	bd_control_session_end(session, error);
 }
 
-static void receive_hello(struct bd_session *session, const Batchd__Hello *hello)
+static void receive_hello(struct bd_control_session *session, const Batchd__Hello *hello)
 {
 	struct bd_error error;
 	uint32_t version = hello->version_max < BD_WIRE_VERSION_MAX ? hello->version_max : BD_WIRE_VERSION_MAX;
@@ -172,11 +172,11 @@ static void receive_hello(struct bd_session *session, const Batchd__Hello *hello
 	welcome.version = version;
 	welcome.daemon_version = (char *)BD_VERSION;
 	welcome.pid = (uint64_t)getpid();
-	int result = bd_session_send(session, BATCHD__TYPE__TYPE_WELCOME, &welcome.base);
+	int result = bd_control_session_send(session, BATCHD__TYPE__TYPE_WELCOME, &welcome.base);
 	(void)result; /* closed then */
 }
 
-static void receive_doorbell(struct bd_session *session)
+static void receive_doorbell(struct bd_control_session *session)
 {
 	struct bd_error error;
 	struct bd_member *member = session->member;
@@ -186,18 +186,18 @@ static void receive_doorbell(struct bd_session *session)
 		end_with_error(session, &error);
 }
 
-static bool may_drain(const struct bd_session *session)
+static bool may_drain(const struct bd_control_session *session)
 {
 	return session->server->is_private || session->peer.uid == 0 || session->peer.uid == geteuid();
 }
 
-static void receive_drain(struct bd_session *session)
+static void receive_drain(struct bd_control_session *session)
 {
 	struct bd_error error;
 	int result;
 	if (!may_drain(session)) {
 		bd_error_set(&error, -EPERM, "only root and the user that batchd runs as may drain it");
-		result = bd_session_send_error(session, &error);
+		result = bd_control_session_send_error(session, &error);
 	} else {
 		result = bd_answer_status(session, BATCHD__TYPE__TYPE_DRAINING);
 		bd_server_drain(session->server, "a client");
@@ -205,7 +205,7 @@ static void receive_drain(struct bd_session *session)
 	(void)result; /* closed then */
 }
 
-static void receive_adopt(struct bd_session *session, int fd_take)
+static void receive_adopt(struct bd_control_session *session, int fd_take)
 {
 	struct bd_error error;
 	if (session->lifeline) {
@@ -218,17 +218,17 @@ static void receive_adopt(struct bd_session *session, int fd_take)
 }
 
 /* Packets with a message; returns true where the message was taken. */
-static bool dispatch_message(struct bd_session *session, uint16_t type, ProtobufCMessage *message)
+static bool dispatch_message(struct bd_control_session *session, uint16_t type, ProtobufCMessage *message)
 {
 	switch (type) {
 	case BATCHD__TYPE__TYPE_HELLO:
 		receive_hello(session, (Batchd__Hello *)message);
 		return false;
 	case BATCHD__TYPE__TYPE_TEXT:
-		bd_session_receive_text(session, (Batchd__Text *)message);
+		bd_control_session_receive_text(session, (Batchd__Text *)message);
 		return false;
 	case BATCHD__TYPE__TYPE_OPEN:
-		bd_session_receive_open(session, (Batchd__Open *)message);
+		bd_control_session_receive_open(session, (Batchd__Open *)message);
 		return true;
 	case BATCHD__TYPE__TYPE_ASK_STREAMS:
 		bd_answer_streams(session, (Batchd__Ask *)message);
@@ -243,7 +243,7 @@ static bool dispatch_message(struct bd_session *session, uint16_t type, Protobuf
 	return false;
 }
 
-static void dispatch(struct bd_session *session, const struct bd_packet *packet)
+static void dispatch(struct bd_control_session *session, const struct bd_packet *packet)
 {
 	ProtobufCMessage *message;
 	struct bd_error error;
@@ -274,7 +274,7 @@ static void dispatch(struct bd_session *session, const struct bd_packet *packet)
 		bd_wire_free(message);
 }
 
-static void receive(struct bd_session *session)
+static void receive(struct bd_control_session *session)
 {
 	static uint8_t buffer[BD_WIRE_MAX_BYTES]; /* one loop, one packet at a time */
 	for (int i = 0; i < PACKETS_PER_TURN; i++) {
@@ -290,7 +290,7 @@ static void receive(struct bd_session *session)
 			return;
 		}
 		if (result < 0) {
-			bd_session_close(session, result == -ECONNRESET ? NULL : error.text);
+			bd_control_session_close(session, result == -ECONNRESET ? NULL : error.text);
 			return;
 		}
 		dispatch(session, &packet);
@@ -301,20 +301,20 @@ static void receive(struct bd_session *session)
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
-	struct bd_session *session = poll->data;
+	struct bd_control_session *session = poll->data;
 	struct bd_error error;
 	if (status < 0) {
-		bd_session_close(session, NULL);
+		bd_control_session_close(session, NULL);
 		return;
 	}
 	if (events & UV_WRITABLE) {
 		int result = bd_outbox_flush(&session->outbox, session->fd, &error);
 		if (result < 0) {
-			bd_session_close(session, result == -EPIPE || result == -ECONNRESET ? NULL : error.text);
+			bd_control_session_close(session, result == -EPIPE || result == -ECONNRESET ? NULL : error.text);
 			return;
 		}
 		if (bd_outbox_is_empty(&session->outbox) && session->ending) {
-			bd_session_close(session, NULL);
+			bd_control_session_close(session, NULL);
 			return;
 		}
 		watch(session);
@@ -322,7 +322,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	if (events & UV_READABLE)
 		receive(session);
 	else if (events & UV_DISCONNECT)
-		bd_session_close(session, NULL);
+		bd_control_session_close(session, NULL);
 }
 
 /* ---- creation ---- */
@@ -330,20 +330,20 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 static void on_death(uv_poll_t *poll, int status, int events)
 {
 	(void)status, (void)events;
-	struct bd_session *session = poll->data;
+	struct bd_control_session *session = poll->data;
 	bd_log(BD_LOG_DEBUG, "session %llu: process %d is dead", (unsigned long long)session->id, (int)session->peer.pid);
-	bd_session_close(session, NULL);
+	bd_control_session_close(session, NULL);
 }
 
 static void on_hello_timer(uv_timer_t *timer)
 {
-	struct bd_session *session = timer->data;
+	struct bd_control_session *session = timer->data;
 	struct bd_error error;
 	bd_error_set(&error, -ETIMEDOUT, "no HELLO within %d s of connecting", BD_HELLO_MS / 1000);
 	end_with_error(session, &error);
 }
 
-static int start_handles(struct bd_session *session)
+static int start_handles(struct bd_control_session *session)
 {
 	uv_loop_t *loop = &session->server->loop;
 	int result = uv_timer_init(loop, &session->timer);
@@ -381,9 +381,9 @@ static int refuse(int fd_take, const struct bd_error *error)
 	return error->code;
 }
 
-int bd_session_create(struct bd_server *server, int fd_take, bool lifeline, struct bd_error *error)
+int bd_control_session_create(struct bd_server *server, int fd_take, bool lifeline, struct bd_error *error)
 {
-	struct bd_session *session = calloc(1, sizeof *session);
+	struct bd_control_session *session = calloc(1, sizeof *session);
 	if (!session) {
 		bd_error_set(error, -ENOMEM, "no memory for a session");
 		return refuse(fd_take, error);
@@ -413,7 +413,7 @@ int bd_session_create(struct bd_server *server, int fd_take, bool lifeline, stru
 	result = start_handles(session);
 	if (result < 0) {
 		bd_error_set(error, result, "cannot watch a connection: %s", uv_strerror(result));
-		bd_session_close(session, error->text);
+		bd_control_session_close(session, error->text);
 		return result;
 	}
 	return 0;

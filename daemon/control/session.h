@@ -29,8 +29,8 @@ struct bd_server;
 /* Who connects and says nothing holds a place of others. */
 #define BD_HELLO_MS 10000
 
-struct bd_session {
-	struct bd_session *next, **link; /* in server->sessions */
+struct bd_control_session {
+	struct bd_control_session *next, **link; /* in server->sessions */
 	struct bd_server *server;
 	uint64_t id;
 	int fd;
@@ -57,18 +57,18 @@ struct bd_session {
 /*
  * Takes the socket and starts to read. -ENOMEM, -EDQUOT (the peer was told), -ESRCH (dead already); the socket is closed then.
  */
-BD_MUST_CHECK int bd_session_create(struct bd_server *server, int fd_take, bool lifeline, struct bd_error *error);
+BD_MUST_CHECK int bd_control_session_create(struct bd_server *server, int fd_take, bool lifeline, struct bd_error *error);
 
 /* At once; frees what it held. `why` for the log, NULL: the peer left. Idempotent; the memory goes when the loop turns. */
-void bd_session_close(struct bd_session *session, const char *why);
+void bd_control_session_close(struct bd_control_session *session, const char *why);
 
 /* Tells the error, then closes: at once, or when the peer has read what waits for it. */
-void bd_session_end(struct bd_session *session, const struct bd_error *error);
+void bd_control_session_end(struct bd_control_session *session, const struct bd_error *error);
 
 /* Sends a packet, or closes the session where that is not possible: -EPIPE then, the session must not be used any more. */
-BD_MUST_CHECK int bd_session_send(struct bd_session *session, uint16_t type, const ProtobufCMessage *message);
-BD_MUST_CHECK int bd_session_send_files(struct bd_session *session, uint16_t type, const ProtobufCMessage *message,
-                                        const int *descriptors, unsigned count);
-BD_MUST_CHECK int bd_session_send_error(struct bd_session *session, const struct bd_error *error);
+BD_MUST_CHECK int bd_control_session_send(struct bd_control_session *session, uint16_t type, const ProtobufCMessage *message);
+BD_MUST_CHECK int bd_control_session_send_files(struct bd_control_session *session, uint16_t type, const ProtobufCMessage *message,
+                                                const int *descriptors, unsigned count);
+BD_MUST_CHECK int bd_control_session_send_error(struct bd_control_session *session, const struct bd_error *error);
 
 #endif

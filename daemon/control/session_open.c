@@ -15,14 +15,14 @@
 
 /* ---- giving up ---- */
 
-static void drop_text(struct bd_session *session)
+static void drop_text(struct bd_control_session *session)
 {
 	free(session->text.bytes);
 	session->text.bytes = NULL;
 	session->text.length = 0;
 }
 
-void bd_session_drop_stream(struct bd_session *session)
+void bd_control_session_drop_stream(struct bd_control_session *session)
 {
 	if (session->job)
 		bd_open_job_forget(session->job);
@@ -40,12 +40,12 @@ void bd_session_drop_stream(struct bd_session *session)
 }
 
 /* OPEN did not work out: ERROR, then close. */
-static void refuse_open(struct bd_session *session, const struct bd_error *error)
+static void refuse_open(struct bd_control_session *session, const struct bd_error *error)
 {
 	bd_log(BD_LOG_INFO, "session %llu (user %u, process %d): refused: %s", (unsigned long long)session->id,
 	       (unsigned)session->peer.uid, (int)session->peer.pid, error->text);
-	bd_session_drop_stream(session);
-	bd_session_end(session, error);
+	bd_control_session_drop_stream(session);
+	bd_control_session_end(session, error);
 	bd_server_stream_gone(session->server);
 }
 
@@ -53,26 +53,26 @@ static void refuse_open(struct bd_session *session, const struct bd_error *error
 
 static void on_indexing(void *context, uint64_t done, uint64_t total)
 {
-	struct bd_session *session = context;
+	struct bd_control_session *session = context;
 	if (session->closed || !bd_outbox_is_empty(&session->outbox)) /* a later one says more */
 		return;
 	Batchd__Indexing message = BATCHD__INDEXING__INIT;
 	message.done = done;
 	message.total = total;
 	message.what = (char *)"indexing";
-	int result = bd_session_send(session, BATCHD__TYPE__TYPE_INDEXING, &message.base);
+	int result = bd_control_session_send(session, BATCHD__TYPE__TYPE_INDEXING, &message.base);
 	(void)result; /* closed then */
 }
 
 static int send_schema_part(void *context, const Batchd__Schema *message, struct bd_error *error)
 {
-	int result = bd_session_send(context, BATCHD__TYPE__TYPE_SCHEMA, &message->base);
+	int result = bd_control_session_send(context, BATCHD__TYPE__TYPE_SCHEMA, &message->base);
 	return result < 0 ? bd_error_set(error, result, "the peer is gone") : 0;
 }
 
 static void on_opened(void *context, const struct bd_consumer_files *files, const struct bd_order_position *position)
 {
-	struct bd_session *session = context;
+	struct bd_control_session *session = context;
 	struct bd_live *live = session->member->live;
 	const struct bd_schema *schema = bd_pipeline_schema(live->pipeline);
 	struct bd_error error;
@@ -96,7 +96,7 @@ static void on_opened(void *context, const struct bd_consumer_files *files, cons
 	opened.consumers = live->attached_count;
 	int descriptors[] = { files->arena, files->ctl, files->cons };
 	session->state = BD_WIRE_STREAMING;
-	if (bd_session_send_files(session, BATCHD__TYPE__TYPE_OPENED, &opened.base, descriptors, 3) < 0)
+	if (bd_control_session_send_files(session, BATCHD__TYPE__TYPE_OPENED, &opened.base, descriptors, 3) < 0)
 		return;
 	bd_log(BD_LOG_INFO, "stream %llu: %s for user %s, process %d, from %llu:%llu%s%s", (unsigned long long)live->id,
 	       live->dataset, live->user, (int)session->peer.pid, (unsigned long long)position->epoch,
@@ -105,7 +105,7 @@ static void on_opened(void *context, const struct bd_consumer_files *files, cons
 
 static void on_failed(void *context, const struct bd_error *error)
 {
-	struct bd_session *session = context;
+	struct bd_control_session *session = context;
 	if (session->closed)
 		return;
 	if (session->state == BD_WIRE_OPENING) {
@@ -114,13 +114,13 @@ static void on_failed(void *context, const struct bd_error *error)
 	}
 	bd_log(BD_LOG_WARN, "stream %llu failed: %s", (unsigned long long)session->member->live->id, error->text);
 	session->state = BD_WIRE_ENDED;
-	int result = bd_session_send_error(session, error);
+	int result = bd_control_session_send_error(session, error);
 	(void)result; /* closed then */
 }
 
 static void on_detached(void *context, const struct bd_order_position *next)
 {
-	struct bd_session *session = context;
+	struct bd_control_session *session = context;
 	if (session->closed)
 		return;
 	struct bd_live *live = session->member->live;
@@ -134,7 +134,7 @@ static void on_detached(void *context, const struct bd_order_position *next)
 	message.next = &position;
 	message.text = (char *)"too slow for its share group";
 	session->state = BD_WIRE_ENDED;
-	int result = bd_session_send(session, BATCHD__TYPE__TYPE_DETACHED, &message.base);
+	int result = bd_control_session_send(session, BATCHD__TYPE__TYPE_DETACHED, &message.base);
 	(void)result; /* closed then */
 }
 
@@ -161,7 +161,7 @@ static int read_spec(const Batchd__Open *open, struct bd_stream_spec *ret_spec, 
 
 static void on_job_done(void *context, struct bd_open_result *opened)
 {
-	struct bd_session *session = context;
+	struct bd_control_session *session = context;
 	struct bd_server *server = session->server;
 	struct bd_stream_spec spec;
 	struct bd_error error = opened->error;
@@ -200,7 +200,7 @@ static void on_job_done(void *context, struct bd_open_result *opened)
 }
 
 /* A name of the configuration, a dataset file's path, or a text: what is to be read, and whether the peer's own rights count. */
-static int choose_dataset(struct bd_session *session, const Batchd__Open *open, struct bd_open_request *ret_request,
+static int choose_dataset(struct bd_control_session *session, const Batchd__Open *open, struct bd_open_request *ret_request,
                           struct bd_error *error)
 {
 	const struct bd_config *config = &session->server->config;
@@ -238,7 +238,7 @@ static int choose_dataset(struct bd_session *session, const Batchd__Open *open, 
 	return 0;
 }
 
-void bd_session_receive_text(struct bd_session *session, const Batchd__Text *text)
+void bd_control_session_receive_text(struct bd_control_session *session, const Batchd__Text *text)
 {
 	struct bd_error error;
 	size_t length = strlen(text->part);
@@ -258,7 +258,7 @@ void bd_session_receive_text(struct bd_session *session, const Batchd__Text *tex
 	session->text.length += length;
 }
 
-void bd_session_receive_open(struct bd_session *session, Batchd__Open *open_take)
+void bd_control_session_receive_open(struct bd_control_session *session, Batchd__Open *open_take)
 {
 	struct bd_server *server = session->server;
 	struct bd_stream_spec spec;

@@ -9,12 +9,12 @@
 #include "daemon/control/session.h"
 
 /* A TEXT packet: a piece of the dataset file. */
-void bd_session_receive_text(struct bd_session *session, const Batchd__Text *text);
+void bd_control_session_receive_text(struct bd_control_session *session, const Batchd__Text *text);
 
 /* An OPEN packet, which becomes the session's. The session is OPENING, or was told ERROR and ends. */
-void bd_session_receive_open(struct bd_session *session, Batchd__Open *open_take);
+void bd_control_session_receive_open(struct bd_control_session *session, Batchd__Open *open_take);
 
 /* Gives up whatever has been opened or is being opened. */
-void bd_session_drop_stream(struct bd_session *session);
+void bd_control_session_drop_stream(struct bd_control_session *session);
 
 #endif

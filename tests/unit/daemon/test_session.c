@@ -784,6 +784,6 @@ int main(void)
 		PRIVATE_TEST(private_daemon_adopts_further_connections),
 		PRIVATE_TEST(private_daemon_ends_with_its_first_connection),
 	};
-	bd_log_start(true);
+	bd_log_start(BD_LOG_INFO, true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
