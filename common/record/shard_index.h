@@ -28,6 +28,11 @@
 /* Memory that one index may take where the options say nothing: 250 million records. */
 #define BD_SHARD_INDEX_MEMORY_BYTES (2ull << 30)
 
+/* Access points: at first one a MiB of output; when there are more than this, every other one goes and the distance doubles. Each
+ * costs at most 32 KiB, and finding a record inflates half a distance on average. */
+#define BD_SHARD_POINT_DISTANCE_BYTES (1u << 20)
+#define BD_SHARD_MAX_POINTS 128u
+
 struct bd_shard_index;
 
 /* Positions count the uncompressed stream. */
@@ -42,6 +47,7 @@ struct bd_index_options {
 	const char *cache_folder; /* NULL: no cache. Made where it is not there; failing to write is no error */
 	bool ignore_text; /* do not look for SHARD.idx */
 	uint64_t memory_limit_bytes; /* 0: BD_SHARD_INDEX_MEMORY_BYTES */
+	uint64_t point_distance_bytes; /* between access points, at first; 0: BD_SHARD_POINT_DISTANCE_BYTES */
 	/* Called now and then with bytes of the file done and its size; false ends the work with -ECANCELED. May be NULL. */
 	bool (*progress)(void *context, uint64_t done, uint64_t total);
 	void *context;

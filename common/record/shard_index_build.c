@@ -57,7 +57,8 @@ static int prepare_points(struct builder *builder, struct bd_error *error)
 	builder->index->points = calloc(BD_SHARD_MAX_POINTS, sizeof *builder->index->points);
 	if (!builder->index->points)
 		return bd_error_set(error, -ENOMEM, "no memory for access points");
-	builder->distance = BD_SHARD_POINT_DISTANCE_BYTES;
+	uint64_t distance = builder->options->point_distance_bytes;
+	builder->distance = distance ? distance : BD_SHARD_POINT_DISTANCE_BYTES;
 	bd_inflater_collect(builder->reader.stream.inflater, builder->distance, take_point, builder);
 	return 0;
 }

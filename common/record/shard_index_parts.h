@@ -26,11 +26,6 @@ struct bd_shard_index {
 	size_t point_count;
 };
 
-/* Access points: at first one a MiB of output; when there are more than this, every other one goes and the distance doubles. Each
- * costs at most 32 KiB, and finding a record inflates half a distance on average. */
-#define BD_SHARD_POINT_DISTANCE_BYTES (1u << 20)
-#define BD_SHARD_MAX_POINTS 128u
-
 struct bd_shard_key bd_shard_key_of(const struct stat *status);
 bool bd_shard_key_equal(const struct bd_shard_key *a, const struct bd_shard_key *b);
 

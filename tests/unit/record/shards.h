@@ -60,7 +60,7 @@ static inline struct shard shard_compressed(const struct shard *plain, enum bd_c
 {
 	struct shard packed = { 0 };
 	struct bd_deflater *deflater;
-	assert_int_equal(bd_deflater_create(compression, 6, shard_put, &packed, &deflater, NULL), 0);
+	assert_int_equal(bd_deflater_create(compression, 1, shard_put, &packed, &deflater, NULL), 0);
 	assert_int_equal(bd_deflater_write(deflater, plain->bytes, plain->length, NULL), 0);
 	assert_int_equal(bd_deflater_end(deflater, NULL), 0);
 	bd_deflater_destroy(deflater);
