@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "batchd/error.h"
+#include <batchd/error.h>
 
 struct bd_budget {
 	uint64_t limit_bytes;

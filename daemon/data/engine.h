@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#include "batchd/error.h"
+#include <batchd/error.h>
 
 struct bd_engine;
 

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "batchd/error.h"
+#include <batchd/error.h>
 #include "common/stream/order.h"
 #include "common/stream/ring.h"
 #include "daemon/data/layout.h"

@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "batchd/error.h"
+#include <batchd/error.h>
 #include "common/stream/spec.h"
 
 struct bd_consumer;

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "batchd/error.h"
+#include <batchd/error.h>
 #include "common/base/arithmetic.h"
 #include "common/image/picture.h"
 #include "common/record/sequence_example.h"

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "batchd/error.h"
+#include <batchd/error.h>
 
 struct bd_staged_part {
 	size_t values_at, value_bytes; /* in the row's buffer */

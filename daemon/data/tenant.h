@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "batchd/error.h"
+#include <batchd/error.h>
 
 struct bd_engine;
 struct bd_tenant;

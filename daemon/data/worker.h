@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "batchd/error.h"
+#include <batchd/error.h>
 
 struct bd_feature_list_view;
 struct bd_feature_view;

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "batchd/error.h"
+#include <batchd/error.h>
 #include "trainer/model/model.h"
 #include "trainer/model/parameter.h"
 #include "trainer/model/shape.h"
