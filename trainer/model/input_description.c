@@ -232,7 +232,8 @@ int bd_input_description_files(const char *path, const char *const *files, size_
 			fputs(i ? ",\n  " : "", out);
 			emit_text(out, files[i]);
 		}
-		fputs("]}\n", out);
+		/* A picture that cannot be read is told and left out; the others are answered. */
+		fputs("]}\non_error: skip\nskip_limit: 1.0\n", out);
 		emit_image(out, image, height, width, channels);
 	}
 	bd_yaml_destroy(yaml);

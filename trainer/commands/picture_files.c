@@ -1,0 +1,108 @@
+#include "trainer/commands/picture_files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/base/file.h"
+
+/* Folders in folders: a loop of links would never end. */
+#define MAX_DEPTH 16
+
+static int add_file(struct bd_picture_files *files, const char *path, struct bd_error *error)
+{
+	if (files->count == BD_PICTURE_FILES_MAX)
+		return bd_error_set(error, -E2BIG, "more than %d pictures; convert them with 'tfrecord convert' and use --data",
+		                    BD_PICTURE_FILES_MAX);
+	/* Room grows in powers of two. */
+	if ((files->count & (files->count - 1)) == 0) {
+		size_t room = files->count ? 2 * files->count : 1;
+		char **shown = realloc(files->shown, room * sizeof *shown);
+		files->shown = shown ? shown : files->shown;
+		char **absolute = realloc(files->absolute, room * sizeof *absolute);
+		files->absolute = absolute ? absolute : files->absolute;
+		if (!shown || !absolute)
+			return bd_error_set(error, -ENOMEM, "no memory for the list of pictures");
+	}
+	char *shown = strdup(path), *absolute = realpath(path, NULL);
+	if (!shown || !absolute) {
+		int code = shown ? errno : ENOMEM;
+		free(shown);
+		free(absolute);
+		return bd_error_set(error, -code, "%s: %s", path, strerror(code));
+	}
+	files->shown[files->count] = shown;
+	files->absolute[files->count++] = absolute;
+	return 0;
+}
+
+static int add_path(struct bd_picture_files *files, const char *path, int depth, struct bd_error *error);
+
+static int is_visible(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int add_folder(struct bd_picture_files *files, const char *path, int depth, struct bd_error *error)
+{
+	struct dirent **entries = NULL;
+	int count = scandir(path, &entries, is_visible, by_bytes), r = 0;
+	if (count < 0)
+		return bd_error_set(error, -errno, "%s: cannot read the folder: %s", path, strerror(errno));
+	for (int i = 0; i < count; i++) {
+		char *inside = r == 0 ? bd_path_join(path, entries[i]->d_name) : NULL;
+		if (r == 0)
+			r = inside ? add_path(files, inside, depth + 1, error)
+			           : bd_error_set(error, -ENOMEM, "no memory for a path");
+		free(inside);
+		free(entries[i]);
+	}
+	free(entries);
+	return r;
+}
+
+static int add_path(struct bd_picture_files *files, const char *path, int depth, struct bd_error *error)
+{
+	struct stat status;
+	if (stat(path, &status) < 0)
+		return bd_error_set(error, -errno, "%s: %s", path, strerror(errno));
+	if (S_ISREG(status.st_mode))
+		return add_file(files, path, error);
+	if (S_ISDIR(status.st_mode) && depth < MAX_DEPTH)
+		return add_folder(files, path, depth, error);
+	return depth == 0 ? bd_error_set(error, -EINVAL, "%s: no picture file and no folder", path) : 0;
+}
+
+int bd_picture_files_find(const char *const *words, size_t count, struct bd_picture_files *ret_files, struct bd_error *error)
+{
+	struct bd_picture_files files = { 0 };
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = add_path(&files, words[i], 0, error);
+	if (r == 0 && files.count == 0)
+		r = bd_error_set(error, -ENODATA, "%s: there is no file in it", words[0]);
+	if (r < 0)
+		bd_picture_files_finish(&files);
+	else
+		*ret_files = files;
+	return r;
+}
+
+void bd_picture_files_finish(struct bd_picture_files *files)
+{
+	for (size_t i = 0; i < files->count; i++) {
+		free(files->shown[i]);
+		free(files->absolute[i]);
+	}
+	free(files->shown);
+	free(files->absolute);
+	*files = (struct bd_picture_files){ 0 };
+}

@@ -1,0 +1,28 @@
+/*
+ * picture_files.h - the picture files that a command line means: files as they are, folders with everything in them.
+ */
+#ifndef BD_COMMANDS_PICTURE_FILES_H
+#define BD_COMMANDS_PICTURE_FILES_H
+
+#include <stddef.h>
+
+#include <batchd/error.h>
+
+/* As many as one dataset text holds (16 MiB in the protocol). */
+#define BD_PICTURE_FILES_MAX 100000
+
+struct bd_picture_files {
+	char **shown; /* as the person wrote them, folders extended */
+	char **absolute; /* the same, absolute */
+	size_t count;
+};
+
+/*
+ * Words in their order; a folder gives its regular files and those of its sub-folders in byte order, names that begin with a dot left out.
+ * -ENOENT and the like name the word; -ENODATA: folders without a file. Finish takes zeroed.
+ */
+BD_MUST_CHECK int bd_picture_files_find(const char *const *words, size_t count, struct bd_picture_files *ret_files,
+                                        struct bd_error *error);
+void bd_picture_files_finish(struct bd_picture_files *files);
+
+#endif

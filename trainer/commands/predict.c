@@ -1,0 +1,495 @@
+#include "trainer/commands/commands.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/base/json.h"
+#include "common/base/progress.h"
+#include "common/base/units.h"
+#include "common/record/dataset.h"
+#include "trainer/commands/data_options.h"
+#include "trainer/commands/interrupt.h"
+#include "trainer/commands/picture_files.h"
+#include "trainer/commands/trained_model.h"
+#include "trainer/learning/evaluation.h"
+#include "trainer/model/input_description.h"
+#include "trainer/report/npy.h"
+#include "trainer/report/prediction_sheet.h"
+
+#define DEFAULT_BATCH 50
+#define MAX_BATCH 65536
+/* Pictures on a sheet: still one that a person looks at. */
+#define SHEET_PICTURES 200
+
+struct predict {
+	/* the command line */
+	struct bd_data_options data;
+	struct bd_trained_model model;
+	const char *dataset, *like, *sheet_path, *layer, *save_path, *model_file;
+	const char *const *words; /* pictures */
+	size_t word_count;
+	uint64_t limit, batch;
+	bool csv, force, json, quiet;
+	/* what it becomes */
+	const volatile int *stop;
+	struct bd_picture_files files;
+	struct bd_dataset *named; /* of --data: the files' names where its records are files */
+	char *dataset_text, *description;
+	char **classes;
+	size_t class_count;
+	struct bd_client *client;
+	struct bd_feed *feed;
+	struct bd_answers answers;
+	struct bd_prediction_sheet *sheet;
+	struct bd_npy_writer npy;
+	bool npy_is_open;
+	float *outputs; /* (batch, width) */
+	struct bd_progress *progress;
+	uint64_t done;
+};
+
+/* ---- command line ---- */
+
+static int check_words(struct predict *predict, const struct bd_arguments *arguments, struct bd_error *error)
+{
+	predict->words = arguments->words;
+	predict->word_count = arguments->word_count;
+	if (!predict->model.folder) {
+		if (arguments->word_count == 0)
+			return bd_error_set(error, -EINVAL, "give --model-dir DIR or a MODEL.yaml first");
+		predict->model_file = *predict->words++;
+		predict->word_count--;
+	}
+	if (!predict->dataset && predict->word_count == 0)
+		return bd_error_set(error, -EINVAL, "give pictures, folders of pictures or --data");
+	if (predict->dataset && predict->word_count > 0)
+		return bd_error_set(error, -EINVAL,
+		                    "give pictures or --data, not both; --like DATASET.yaml says how pictures become the input");
+	if ((predict->layer != NULL) != (predict->save_path != NULL))
+		return bd_error_set(error, -EINVAL, "--output-layer NAME and --save FILE.npy go together");
+	if (predict->json && predict->csv)
+		return bd_error_set(error, -EINVAL, "--json and --csv exclude each other");
+	return 0;
+}
+
+static int parse(struct predict *predict, int argc, char **argv, struct bd_arguments *ret_arguments)
+{
+	const struct bd_option options[] = {
+		{ .name = "data",
+		  .kind = BD_OPTION_TEXT,
+		  .value = &predict->dataset,
+		  .argument = "TEST.yaml",
+		  .help = "the records of a dataset instead of pictures" },
+		{ .name = "limit",
+		  .kind = BD_OPTION_U64,
+		  .value = &predict->limit,
+		  .argument = "N",
+		  .minimum = 1,
+		  .help = "only the first N" },
+		{ .name = "like",
+		  .kind = BD_OPTION_TEXT,
+		  .value = &predict->like,
+		  .argument = "DATASET.yaml",
+		  .help = "how pictures become the model's input (default: DIR/" BD_INPUT_DESCRIPTION_NAME ")" },
+		{ .name = "csv", .kind = BD_OPTION_FLAG, .value = &predict->csv, .help = "comma-separated lines with a heading" },
+		{ .name = "sheet",
+		  .kind = BD_OPTION_TEXT,
+		  .value = &predict->sheet_path,
+		  .argument = "FILE.png",
+		  .help = "the pictures with what was predicted, as one picture (the first 200)" },
+		{ .name = "output-layer",
+		  .kind = BD_OPTION_TEXT,
+		  .value = &predict->layer,
+		  .argument = "NAME",
+		  .help = "a layer whose output is wanted instead, for --save" },
+		{ .name = "save",
+		  .kind = BD_OPTION_TEXT,
+		  .value = &predict->save_path,
+		  .argument = "FILE.npy",
+		  .help = "where that goes: float32 (records, …) in the order of the data" },
+		{ .name = "force", .kind = BD_OPTION_FLAG, .value = &predict->force, .help = "write over files that are there" },
+		{ .name = "batch",
+		  .kind = BD_OPTION_U64,
+		  .value = &predict->batch,
+		  .argument = "N",
+		  .minimum = 1,
+		  .maximum = MAX_BATCH,
+		  .help = "pictures at a time (default 50)" },
+	};
+	bd_data_options_init(&predict->data);
+	bd_trained_model_init(&predict->model);
+	const struct bd_command command = {
+		.program = "batchtrain",
+		.name = "predict",
+		.usage = "--model-dir DIR | MODEL.yaml   PICTURE|FOLDER… | --data TEST.yaml [options]",
+		.summary = "What a trained model says about pictures or about the records of a dataset.",
+		.groups = { { NULL, options, sizeof options / sizeof *options },
+		            { "Model", predict->model.options, BD_TRAINED_MODEL_OPTION_COUNT },
+		            { "Daemon", predict->data.options, BD_DATA_OPTION_COUNT } },
+		.maximum_words = SIZE_MAX,
+	};
+	struct bd_error error = { 0 };
+	int r = bd_command_parse(&command, argc, argv, ret_arguments, &error);
+	if (r < 0)
+		return bd_usage_error(&command, &error);
+	if (ret_arguments->done)
+		return BD_EXIT_DONE;
+	predict->json = ret_arguments->json;
+	predict->quiet = ret_arguments->quiet;
+	r = check_words(predict, ret_arguments, &error);
+	if (r == 0)
+		return -1;
+	bd_arguments_finish(ret_arguments);
+	return bd_usage_error(&command, &error);
+}
+
+/* ---- data ---- */
+
+/* The description of the pictures: --like, else the model directory's, else none. */
+static int find_description(struct predict *predict, struct bd_error *error)
+{
+	if (predict->like) {
+		predict->description = strdup(predict->like);
+	} else if (predict->model.folder) {
+		predict->description = bd_path_join(predict->model.folder, BD_INPUT_DESCRIPTION_NAME);
+		if (predict->description && access(predict->description, F_OK) < 0) {
+			free(predict->description);
+			predict->description = NULL;
+			return 0;
+		}
+	} else {
+		return 0;
+	}
+	if (!predict->description)
+		return bd_error_set(error, -ENOMEM, "no memory for a path");
+	return bd_input_description_classes(predict->description, &predict->classes, &predict->class_count, error);
+}
+
+static int request_files(struct predict *predict, struct bd_stream_request *request, struct bd_error *error)
+{
+	const struct bd_model *model = &predict->model.file.model;
+	int r = bd_picture_files_find(predict->words, predict->word_count, &predict->files, error);
+	if (r < 0)
+		return r;
+	size_t count = predict->limit && predict->limit < predict->files.count ? (size_t)predict->limit : predict->files.count;
+	r = bd_input_description_files(predict->description, (const char *const *)predict->files.absolute, count, model->height,
+	                               model->width, model->channels, &predict->dataset_text, error);
+	request->dataset = "pictures";
+	request->dataset_text = predict->dataset_text;
+	request->dataset_folder = "/";
+	return r;
+}
+
+/* Records of image folders have names; those of shards do not, and a daemon's dataset is not ours to read. */
+static void find_names(struct predict *predict)
+{
+	struct bd_error ignored;
+	if (access(predict->dataset, F_OK) < 0 || bd_dataset_load(predict->dataset, &predict->named, &ignored) < 0)
+		predict->named = NULL;
+	if (predict->named && predict->named->source == BD_SOURCE_TFRECORD) {
+		bd_dataset_destroy(predict->named);
+		predict->named = NULL;
+	}
+}
+
+static const char *name_of(const struct predict *predict, uint64_t record)
+{
+	if (predict->files.count)
+		return record < predict->files.count ? predict->files.shown[record] : NULL;
+	return predict->named && record < predict->named->path_count ? predict->named->paths[record] : NULL;
+}
+
+static int open_data(struct predict *predict, struct bd_error *error)
+{
+	const struct bd_model *model = &predict->model.file.model;
+	const struct bd_feed_shape shape = { .height = model->height,
+		                             .width = model->width,
+		                             .channels = model->channels,
+		                             .output_width = predict->model.network.width };
+	struct bd_stream_request request;
+	bd_data_request_once(&request, predict->dataset, (uint32_t)predict->batch);
+	int r = predict->dataset ? 0 : request_files(predict, &request, error);
+	if (predict->dataset)
+		find_names(predict);
+	if (r == 0)
+		r = bd_data_options_connect(&predict->data, &predict->client, error);
+	if (r == 0)
+		r = bd_feed_open(predict->client, &request, &shape, &predict->feed, error);
+	if (r < 0)
+		return r;
+	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(predict->feed));
+	const char *const *classes = predict->class_count ? (const char *const *)predict->classes : schema->classes;
+	predict->answers = bd_answers_of(&predict->model.file, predict->model.network.width, classes,
+	                                 predict->class_count ? predict->class_count : schema->class_count);
+	if (predict->sheet_path)
+		r = bd_prediction_sheet_create(schema, &predict->answers, SHEET_PICTURES, &predict->sheet, error);
+	return r;
+}
+
+/* ---- one row in words ---- */
+
+static json_t *prediction_json(const struct predict *predict, const struct bd_feed_batch *batch, uint32_t row, const float *output)
+{
+	const char *name = name_of(predict, batch->records[row]);
+	json_t *object = json_object(), *numbers = json_array();
+	json_object_set_new(object, "file", name ? bd_json_text(name, strlen(name)) : json_null());
+	json_object_set_new(object, "record", json_integer((json_int_t)batch->records[row]));
+	if (predict->answers.is_classifier) {
+		struct bd_prediction prediction = bd_prediction_of(&predict->answers, output);
+		json_object_set_new(object, "class",
+		                    prediction.name ? bd_json_text(prediction.name, strlen(prediction.name)) : json_null());
+		json_object_set_new(object, "index", json_integer((json_int_t)prediction.index));
+		json_object_set_new(object, "probability", bd_json_float((float)prediction.probability));
+	}
+	for (size_t i = 0; i < predict->answers.width; i++)
+		json_array_append_new(numbers, bd_json_float(output[i]));
+	json_object_set_new(object, "output", numbers);
+	if (batch->targets.classes)
+		json_object_set_new(object, "label", json_integer((json_int_t)batch->targets.classes[row]));
+	return object;
+}
+
+static void print_quoted(const char *text)
+{
+	putchar('"');
+	for (; *text; text++)
+		printf(*text == '"' ? "\"\"" : "%c", *text);
+	putchar('"');
+}
+
+static void print_csv(const struct predict *predict, uint64_t record, const float *output)
+{
+	struct bd_prediction prediction = bd_prediction_of(&predict->answers, output);
+	const char *name = name_of(predict, record);
+	char text[32];
+	print_quoted(name ? name : "");
+	printf(",%" PRIu64 ",", record);
+	if (predict->answers.is_classifier) {
+		print_quoted(bd_class_name(&predict->answers, prediction.index, text, sizeof text));
+		printf(",%zu,%.9g", prediction.index, prediction.probability);
+	} else {
+		printf(",,");
+	}
+	for (size_t i = 0; i < predict->answers.width; i++)
+		printf(",%.9g", (double)output[i]);
+	printf("\n");
+}
+
+static void print_for_people(const struct predict *predict, uint64_t record, const float *output)
+{
+	const char *name = name_of(predict, record);
+	char text[32];
+	if (name)
+		printf("%s: ", name);
+	else
+		printf("record %" PRIu64 ": ", record);
+	if (predict->answers.is_classifier) {
+		struct bd_prediction prediction = bd_prediction_of(&predict->answers, output);
+		printf("%s %.4f\n", bd_class_name(&predict->answers, prediction.index, text, sizeof text), prediction.probability);
+		return;
+	}
+	for (size_t i = 0; i < predict->answers.width; i++)
+		printf("%s%.9g", i ? " " : "", (double)output[i]);
+	printf("\n");
+}
+
+static void print_heading(const struct predict *predict)
+{
+	printf("file,record,class,index,probability");
+	for (size_t i = 0; i < predict->answers.width; i++)
+		printf(",output_%zu", i);
+	printf("\n");
+}
+
+/* ---- the pass ---- */
+
+static int say_row(struct predict *predict, const struct bd_feed_batch *batch, uint32_t row, struct bd_error *error)
+{
+	const float *output = predict->outputs + row * predict->answers.width;
+	if (predict->sheet) {
+		int r = bd_prediction_sheet_add(predict->sheet, batch, row, output, error);
+		if (r < 0)
+			return r;
+	}
+	if (predict->layer)
+		return 0;
+	if (predict->json)
+		return bd_json_print_line(stdout, prediction_json(predict, batch, row, output), error);
+	if (predict->csv)
+		print_csv(predict, batch->records[row], output);
+	else
+		print_for_people(predict, batch->records[row], output);
+	return 0;
+}
+
+static int unknown_layer(const struct predict *predict, struct bd_error *error)
+{
+	const struct bd_model *model = &predict->model.file.model;
+	const char *names[BD_MODEL_MAX_LAYERS + 1];
+	for (size_t i = 0; i < model->layer_count; i++)
+		names[i] = model->layers[i].name;
+	names[model->layer_count] = NULL;
+	const char *near = bd_nearest_word(predict->layer, names);
+	return bd_error_set(error, -EINVAL, "the model has no layer '%s'%s%s%s", predict->layer, near ? "; did you mean '" : "",
+	                    near ? near : "", near ? "'?" : "; 'batchtrain summary' lists them");
+}
+
+static int check_layer(const struct predict *predict, struct bd_error *error)
+{
+	const struct bd_model *model = &predict->model.file.model;
+	for (size_t i = 0; predict->layer && i < model->layer_count; i++) {
+		if (strcmp(model->layers[i].name, predict->layer) == 0)
+			return 0;
+	}
+	return predict->layer ? unknown_layer(predict, error) : 0;
+}
+
+static int save_layer(struct predict *predict, uint32_t rows, struct bd_error *error)
+{
+	struct bd_shape shape;
+	const float *values = bd_graph_layer_output(predict->model.network.graph, predict->layer, &shape);
+	if (!values)
+		return bd_error_set(error, -EINVAL, "layer '%s' is done together with its neighbour: its output is not kept",
+		                    predict->layer);
+	if (!predict->npy_is_open) {
+		int r = bd_npy_writer_open(&predict->npy, predict->save_path, predict->force, &shape, error);
+		if (r < 0)
+			return r;
+		predict->npy_is_open = true;
+	}
+	return bd_npy_writer_add(&predict->npy, values, rows, error);
+}
+
+static int predict_batch(struct predict *predict, struct bd_feed_batch *batch, struct bd_error *error)
+{
+	const struct bd_network *network = &predict->model.network;
+	if (predict->limit && batch->rows > predict->limit - predict->done)
+		batch->rows = (uint32_t)(predict->limit - predict->done);
+	if (batch->rows == 0)
+		return 0;
+	const float *outputs = bd_network_forward(network, batch, false, 0);
+	int r = predict->layer ? save_layer(predict, batch->rows, error) : 0;
+	memcpy(predict->outputs, outputs, (size_t)batch->rows * network->width * sizeof *outputs);
+	bd_network_probabilities(network, predict->outputs, batch->rows);
+	for (uint32_t i = 0; r == 0 && i < batch->rows; i++)
+		r = say_row(predict, batch, i, error);
+	predict->done += batch->rows;
+	bd_progress_update(predict->progress, predict->done, NULL);
+	return r;
+}
+
+static int predict_all(struct predict *predict, struct bd_error *error)
+{
+	struct bd_feed_batch batch;
+	int r = 0;
+	while (!predict->limit || predict->done < predict->limit) {
+		r = bd_feed_next(predict->feed, predict->stop, &batch, error);
+		if (r < 0)
+			break;
+		r = predict_batch(predict, &batch, error);
+		bd_feed_release(predict->feed);
+		if (r < 0)
+			return r;
+	}
+	return r == -ENODATA ? 0 : r;
+}
+
+/* Pictures that could not be read, each a line; the others were answered. Returns their number. */
+static size_t say_unreadable(struct predict *predict)
+{
+	struct bd_quarantine_entry entries[64];
+	struct bd_error ignored;
+	size_t all = 0, count = 0;
+	while (bd_stream_quarantine(bd_feed_stream(predict->feed), all, entries, 64, &count, &ignored) == 0 && count > 0) {
+		for (size_t i = 0; i < count; i++) {
+			const char *name = name_of(predict, entries[i].record);
+			fprintf(stderr, "batchtrain: %s: %s\n", name ? name : entries[i].file, entries[i].reason);
+		}
+		all += count;
+	}
+	return all;
+}
+
+static int run(struct predict *predict, struct bd_error *error)
+{
+	int r = bd_trained_model_load(&predict->model, predict->model_file, (uint32_t)predict->batch,
+	                              (uint32_t)predict->data.threads, predict->layer, error);
+	if (r == 0)
+		r = check_layer(predict, error);
+	if (r == 0)
+		r = find_description(predict, error);
+	if (r == 0)
+		r = open_data(predict, error);
+	if (r < 0)
+		return r;
+	predict->outputs = calloc((size_t)predict->batch * predict->model.network.width, sizeof *predict->outputs);
+	if (!predict->outputs)
+		return bd_error_set(error, -ENOMEM, "no memory for a batch of outputs");
+	if (predict->csv && !predict->layer)
+		print_heading(predict);
+	uint64_t total = bd_feed_records(predict->feed);
+	predict->progress = bd_progress_create("predict", predict->limit && predict->limit < total ? predict->limit : total,
+	                                       "pictures", predict->quiet || (!predict->layer && isatty(STDOUT_FILENO)));
+	r = predict_all(predict, error);
+	bd_progress_finish(predict->progress);
+	if (r == 0 && predict->npy_is_open) {
+		predict->npy_is_open = false;
+		r = bd_npy_writer_commit(&predict->npy, error);
+	}
+	if (r == 0 && predict->sheet)
+		r = bd_prediction_sheet_write(predict->sheet, predict->sheet_path, error);
+	if (r == 0 && predict->files.count && say_unreadable(predict) > 0)
+		r = bd_error_set(error, -EBADMSG, "%" PRIu64 " of %zu pictures were answered; the others cannot be read",
+		                 predict->done, predict->files.count);
+	return r;
+}
+
+static int check_outputs(const struct predict *predict, struct bd_error *error)
+{
+	const char *const paths[] = { predict->sheet_path, predict->save_path };
+	for (size_t i = 0; i < 2; i++) {
+		if (paths[i] && !predict->force && access(paths[i], F_OK) == 0)
+			return bd_error_set(error, -EEXIST, "%s: is there already; --force writes over it", paths[i]);
+	}
+	return 0;
+}
+
+static void finish(struct predict *predict)
+{
+	if (predict->npy_is_open)
+		bd_npy_writer_abandon(&predict->npy);
+	bd_prediction_sheet_destroy(predict->sheet);
+	bd_feed_close(predict->feed);
+	bd_client_close(predict->client);
+	bd_dataset_destroy(predict->named);
+	bd_picture_files_finish(&predict->files);
+	bd_classes_free(predict->classes, predict->class_count);
+	free(predict->dataset_text);
+	free(predict->description);
+	free(predict->outputs);
+	bd_trained_model_finish(&predict->model);
+}
+
+int bd_predict_command(int argc, char **argv)
+{
+	static struct predict predict;
+	struct bd_arguments arguments = { 0 };
+	struct bd_error error = { 0 };
+	predict = (struct predict){ .batch = DEFAULT_BATCH };
+	int status = parse(&predict, argc, argv, &arguments);
+	if (status >= 0)
+		return status;
+	predict.stop = bd_interrupt_watch();
+	int r = check_outputs(&predict, &error);
+	if (r == 0)
+		r = run(&predict, &error);
+	status = r < 0 ? bd_command_failed(&error, r) : BD_EXIT_DONE;
+	finish(&predict);
+	bd_arguments_finish(&arguments);
+	return status;
+}
