@@ -141,8 +141,10 @@ void bd_progress_finish(struct bd_progress *progress)
 {
 	if (!progress)
 		return;
-	draw(progress, bd_now_ns());
-	if (progress->terminal)
+	bool anything = progress->done || progress->on_line; /* a task that never began has no last state */
+	if (anything)
+		draw(progress, bd_now_ns());
+	if (anything && progress->terminal)
 		fputc('\n', stderr);
 	free(progress);
 }
