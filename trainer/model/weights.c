@@ -54,10 +54,10 @@ static void match_names(struct match *match, const struct bd_weight_file *file)
 	for (size_t i = 0; i < match->target_count; i++) {
 		struct target *target = &match->targets[i];
 		const char *name = match->parameters[target->first]->name;
-		for (size_t k = 0; k < file->layer_count && !target->source; k++) {
-			const char *other = file->layers[k].name;
+		for (size_t k = 0; k < file->list.layer_count && !target->source; k++) {
+			const char *other = file->list.layers[k].name;
 			if (other && strlen(other) == target->name_length && !strncmp(other, name, target->name_length))
-				target->source = &file->layers[k];
+				target->source = &file->list.layers[k];
 		}
 	}
 }
@@ -77,14 +77,15 @@ static const char *type_of(const struct match *match, const struct target *targe
 /* Number n of a type in the model is number n of it in the file. */
 static void match_types(struct match *match, const struct bd_weight_file *file)
 {
-	bool *used = calloc(file->layer_count + 1, sizeof *used);
+	bool *used = calloc(file->list.layer_count + 1, sizeof *used);
 	for (size_t i = 0; used && i < match->target_count; i++) {
 		const char *type = type_of(match, &match->targets[i]);
-		for (size_t k = 0; k < file->layer_count; k++) {
-			if (used[k] || file->layers[k].name || !file->layers[k].type || strcmp(file->layers[k].type, type) != 0)
+		for (size_t k = 0; k < file->list.layer_count; k++) {
+			if (used[k] || file->list.layers[k].name || !file->list.layers[k].type ||
+			    strcmp(file->list.layers[k].type, type) != 0)
 				continue;
 			used[k] = true;
-			match->targets[i].source = &file->layers[k];
+			match->targets[i].source = &file->list.layers[k];
 			break;
 		}
 	}
@@ -93,8 +94,8 @@ static void match_types(struct match *match, const struct bd_weight_file *file)
 
 static void match_order(struct match *match, const struct bd_weight_file *file)
 {
-	for (size_t i = 0; i < match->target_count && i < file->layer_count; i++)
-		match->targets[i].source = &file->layers[i];
+	for (size_t i = 0; i < match->target_count && i < file->list.layer_count; i++)
+		match->targets[i].source = &file->list.layers[i];
 }
 
 static size_t matched(const struct match *match)
@@ -107,8 +108,8 @@ static size_t matched(const struct match *match)
 
 static bool has_no_names(const struct bd_weight_file *file)
 {
-	for (size_t i = 0; i < file->layer_count; i++) {
-		if (file->layers[i].name)
+	for (size_t i = 0; i < file->list.layer_count; i++) {
+		if (file->list.layers[i].name)
 			return false;
 	}
 	return true;
@@ -204,25 +205,30 @@ static int find_sources(struct match *match, const struct bd_weight_file *file, 
 	match_names(match, file);
 	if (matched(match) == 0 && has_no_names(file))
 		match_types(match, file);
-	else if (matched(match) == 0 && all && file->layer_count >= match->target_count)
+	else if (matched(match) == 0 && all && file->list.layer_count >= match->target_count)
 		match_order(match, file);
 	if (matched(match) == 0 && match->target_count)
 		return bd_error_set(error, -EINVAL,
 		                    "%s: none of its layers (%s, ...) has the name of a layer of the model (%.*s, ...)", file->path,
-		                    file->layers[0].name ? file->layers[0].name : "without names",
+		                    file->list.layers[0].name ? file->list.layers[0].name : "without names",
 		                    (int)match->targets[0].name_length, match->parameters[match->targets[0].first]->name);
 	return check_all(match, file, all, error);
 }
 
-static int read_all(const struct match *match, struct bd_weight_file *file, struct bd_error *error)
+static int read_all(const struct match *match, size_t parameter_count, struct bd_weight_file *file, struct bd_error *error)
 {
-	int result = 0;
+	struct bd_weight_request *requests = calloc(parameter_count + 1, sizeof *requests);
+	size_t count = 0;
+	if (!requests)
+		return bd_error_set(error, -ENOMEM, "no memory to read %s", file->path);
 	for (size_t i = 0; i < match->target_count; i++) {
 		const struct target *target = &match->targets[i];
-		for (size_t k = 0; target->source && result == 0 && k < target->count; k++)
-			result = bd_weight_file_read(file, variable_for(match, target, k),
-			                             match->parameters[target->first + k]->value, error);
+		for (size_t k = 0; target->source && k < target->count; k++)
+			requests[count++] = (struct bd_weight_request){ .variable = variable_for(match, target, k),
+				                                        .values = match->parameters[target->first + k]->value };
 	}
+	int result = bd_weight_file_read(file, requests, count, error);
+	free(requests);
 	return result;
 }
 
@@ -239,10 +245,10 @@ int bd_weights_load(const char *path, struct bd_parameter *const *parameters, si
 	if (result == 0)
 		result = find_sources(&match, &file, all, error);
 	if (result == 0)
-		result = read_all(&match, &file, error);
+		result = read_all(&match, count, &file, error);
 	if (result == 0)
 		*ret_loaded = (struct bd_weights_loaded){ .layers = matched(&match),
-			                                  .left_out = file.layer_count - matched(&match) };
+			                                  .left_out = file.list.layer_count - matched(&match) };
 	free(match.targets);
 	bd_weight_file_close(&file);
 	return result;
