@@ -225,7 +225,7 @@ static uint64_t default_bytes(const struct bd_layout_feature *feature)
 
 /*
  * A serialized byte can be an int64 (a packed varint of one byte: 8 bytes), a float takes four, and a string at least two, which cost 8
- * bytes of value_splits. A map entry belongs to one feature, so the parts share the record's bytes.
+ * bytes of value_splits where their number is not fixed. A map entry belongs to one feature, so the parts share the record's bytes.
  */
 uint64_t bd_layout_var_bytes(const struct bd_layout *layout, uint64_t record_bytes)
 {
@@ -235,7 +235,8 @@ uint64_t bd_layout_var_bytes(const struct bd_layout *layout, uint64_t record_byt
 		if (feature->fixed)
 			continue;
 		enum bd_feature_type type = feature->feature->type;
-		factor = bd_max_u64(factor, type == BD_FEATURE_FLOAT ? 1 : type == BD_FEATURE_BYTES ? 5 : 8);
+		bool ragged = feature->feature->varlen || feature->feature->sequence;
+		factor = bd_max_u64(factor, type == BD_FEATURE_INT64 ? 8 : type == BD_FEATURE_BYTES && ragged ? 5 : 1);
 		bytes += layout->rows * default_bytes(feature) + (layout->rows + 2ull) * sizeof(int64_t) + 3 * BD_SHM_ALIGNMENT;
 	}
 	uint64_t values;

@@ -11,6 +11,12 @@
 #include "daemon/data/engine_parts.h"
 #include "daemon/data/pipeline_parts.h"
 
+#define PAGE_BYTES 4096
+
+/* Three quarters: the stream beside it shall find room too. */
+#define VAR_SHARE 3
+#define VAR_SHARE_OF 4
+
 static int out_of_memory(struct bd_error *error)
 {
 	return bd_error_set(error, -ENOMEM, "out of memory");
@@ -61,8 +67,8 @@ static int reserve_buffers(struct bd_pipeline *pipeline, struct bd_error *error)
 }
 
 /*
- * Bytes of a slot. The var-len area holds whatever the largest records of the dataset can make of a batch; where
- * memory does not allow that, what it allows: a batch beyond it ends the stream with a clear error.
+ * Bytes of a slot. The var-len area holds whatever the largest records of the dataset can make of a batch; where that is more
+ * than VAR_SHARE of the memory left, it holds that share: a batch beyond it ends the stream with a clear error.
  */
 static uint64_t slot_bytes(const struct bd_pipeline *pipeline, uint32_t slots)
 {
@@ -71,11 +77,11 @@ static uint64_t slot_bytes(const struct bd_pipeline *pipeline, uint32_t slots)
 	if (layout->part_count) {
 		uint64_t most = bd_layout_var_bytes(layout, bd_records_largest_sum(&pipeline->source, layout->rows));
 		/* each slot has a staging area of the same size beside it */
-		uint64_t share = left(pipeline) / slots;
+		uint64_t share = left(pipeline) / VAR_SHARE_OF * VAR_SHARE / slots;
 		uint64_t allowed = share > bytes ? (share - bytes) / 2 : 0;
 		bytes += bd_min_u64(most, allowed);
 	}
-	bd_align_up(bytes, 4096, &bytes);
+	bd_align_up(bytes, PAGE_BYTES, &bytes);
 	return bytes;
 }
 

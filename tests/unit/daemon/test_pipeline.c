@@ -19,7 +19,7 @@
 static const char yaml[] = "shards: '*.tfrecord'\n"
 			   "features:\n"
 			   "  image: {type: image, encoding: raw, shape: [6, 5, 3], dtype: float32, channels: bgr, mean: [116.779, "
-                           "116.779, 116.779]}\n"
+			   "116.779, 116.779]}\n"
 			   "  label: {type: int64}\n";
 
 static const char yaml_skip[] = "shards: '*.tfrecord'\n"
