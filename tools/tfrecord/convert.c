@@ -1,0 +1,264 @@
+#include "tools/tfrecord/convert.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/base/progress.h"
+#include "common/base/random.h"
+#include "tools/tfrecord/convert_pool.h"
+#include "tools/tfrecord/dataset_text.h"
+#include "tools/tfrecord/output_set.h"
+#include "tools/tfrecord/shard_writer.h"
+
+/* A random permutation of the pictures, by Fisher and Yates: the records' order for every later reader. */
+static uint64_t *shuffled(size_t count, uint64_t seed)
+{
+	uint64_t *order = malloc(count * sizeof *order);
+	struct bd_random random = bd_random_of(seed, 0, 0);
+	for (size_t i = 0; order && i < count; i++) {
+		size_t j = (size_t)bd_random_below(&random, i + 1);
+		order[i] = order[j];
+		order[j] = i;
+	}
+	return order;
+}
+
+/* ---- files of an earlier run ---- */
+
+/* NAME-12345-of-12345.tfrecord */
+static bool is_shard(const char *file, const char *name)
+{
+	size_t length = strlen(name);
+	unsigned index, count;
+	int end = 0;
+	return !strncmp(file, name, length) && strlen(file + length) == strlen("-00000-of-00000.tfrecord") &&
+	       sscanf(file + length, "-%5u-of-%5u.tfrecord%n", &index, &count, &end) == 2 && end && !file[length + (size_t)end];
+}
+
+static bool is_output(const char *file, const char *name)
+{
+	size_t length = strlen(name);
+	return is_shard(file, name) || (!strncmp(file, name, length) && !strcmp(file + length, ".yaml"));
+}
+
+/* Calls `take` with each file of an earlier run; stops at its first non-zero result, which is returned. */
+static int each_old(const struct bd_convert *convert,
+                    int (*take)(const struct bd_convert *convert, const char *file, void *context), void *context)
+{
+	DIR *folder = opendir(convert->folder);
+	int result = 0;
+	for (struct dirent *entry; folder && !result && (entry = readdir(folder));)
+		if (is_output(entry->d_name, convert->name))
+			result = take(convert, entry->d_name, context);
+	if (folder)
+		closedir(folder);
+	return result;
+}
+
+static int refuse_old(const struct bd_convert *convert, const char *file, void *context)
+{
+	return bd_error_set(context, -EEXIST, "%s/%s: is there already; --force replaces it", convert->folder, file);
+}
+
+/* Shards of an earlier run with another number of shards. */
+static int remove_stale(const struct bd_convert *convert, const char *file, void *context)
+{
+	unsigned count = 0;
+	if (sscanf(file + strlen(convert->name), "-%*5u-of-%5u.tfrecord", &count) != 1 || count == *(const uint32_t *)context)
+		return 0;
+	char *path = bd_path_join(convert->folder, file);
+	if (path)
+		unlink(path);
+	free(path);
+	return 0;
+}
+
+/* ---- the run ---- */
+
+struct run {
+	const struct bd_convert *convert;
+	struct bd_record_options record;
+	uint64_t *order;
+	struct bd_output_set *set;
+	struct bd_shard_writer *writer;
+	struct bd_convert_pool *pool;
+	struct bd_progress *progress;
+	struct bd_record_shape shape; /* of all records so far; 0 = mixed */
+	bool mixed;
+	struct bd_convert_result result;
+};
+
+static int interrupted(struct bd_error *error)
+{
+	return bd_error_set(error, -EINTR, "interrupted; nothing was written");
+}
+
+/* Raw pictures that are not resized take the size of the first readable one, in the order of the list. */
+static int find_raw_size(struct run *run, struct bd_error *error)
+{
+	const struct bd_convert *convert = run->convert;
+	if (run->record.encoding != BD_RECORD_RAW || run->record.height)
+		return 0;
+	int status = -ENODATA;
+	struct bd_record_shape shape = { 0 };
+	for (size_t i = 0; status && i < convert->list->count; i++) {
+		status = bd_picture_list_size(convert->list, i, &shape, error);
+		if (status && (status != -EBADMSG || !convert->skip))
+			return status;
+	}
+	run->record.raw_height = shape.height;
+	run->record.raw_width = shape.width;
+	return 0;
+}
+
+static int start(struct run *run, struct bd_error *error)
+{
+	const struct bd_convert *convert = run->convert;
+	int status = convert->force ? 0 : each_old(convert, refuse_old, error);
+	if (!status)
+		status = find_raw_size(run, error);
+	if (status)
+		return status;
+	run->order = shuffled(convert->list->count, convert->seed);
+	if (!run->order)
+		return bd_error_set(error, -ENOMEM, "no memory for the order of the records");
+	status = bd_output_set_create(convert->folder, &run->set, error);
+	if (!status)
+		status = bd_shard_writer_create(run->set, convert->shards, convert->shard_bytes, convert->compression, &run->writer,
+		                                error);
+	if (!status)
+		status = bd_convert_pool_create(convert->list, &run->record, run->order, convert->list->count, convert->jobs,
+		                                &run->pool, error);
+	if (!status)
+		run->progress = bd_progress_create("convert", convert->list->count, "records", convert->quiet);
+	return status;
+}
+
+static void note_shape(struct run *run, struct bd_record_shape shape)
+{
+	if (!run->result.records)
+		run->shape = shape;
+	else if (memcmp(&run->shape, &shape, sizeof shape) != 0)
+		run->mixed = true;
+}
+
+/* A broken picture: left out and told, or the end. */
+static int leave_out(struct run *run, struct bd_error *error)
+{
+	if (!run->convert->skip) {
+		size_t length = strlen(error->text);
+		snprintf(error->text + length, sizeof error->text - length, "; '--on-error skip' leaves such pictures out");
+		return -EBADMSG;
+	}
+	bd_progress_clear(run->progress);
+	fprintf(stderr, "tfrecord convert: left out: %s\n", error->text);
+	run->result.skipped++;
+	return 0;
+}
+
+static int convert_all(struct run *run, struct bd_error *error)
+{
+	for (;;) {
+		const uint8_t *bytes = NULL;
+		size_t length = 0;
+		struct bd_record_shape shape = { 0 };
+		if (run->convert->interrupted && *run->convert->interrupted)
+			return interrupted(error);
+		int status = bd_convert_pool_next(run->pool, &bytes, &length, &shape, error);
+		if (status == -ENODATA)
+			return 0;
+		if (status == -EBADMSG) {
+			status = leave_out(run, error);
+		} else if (!status) {
+			status = bd_shard_writer_add(run->writer, bytes, length, error);
+			note_shape(run, shape);
+			run->result.records++;
+		}
+		if (status)
+			return status;
+		bd_progress_update(run->progress, run->result.records + run->result.skipped, NULL);
+	}
+}
+
+static int write_dataset_file(struct run *run, struct bd_error *error)
+{
+	const struct bd_convert *convert = run->convert;
+	struct bd_dataset_text text = {
+		.name = convert->name,
+		.shards = run->result.shards,
+		.records = run->result.records,
+		.list = convert->list,
+		.record = &run->record,
+		.channels = convert->channels,
+		.mean = convert->mean,
+		.scale = convert->scale,
+	};
+	if (!run->mixed)
+		text.shape = run->shape;
+	if (!text.channels)
+		text.channels = !run->mixed && run->shape.channels == 1 ? "grey" : "rgb";
+	int fd = -1, status = bd_output_set_add(run->set, &fd, error);
+	if (status)
+		return status;
+	int copy = dup(fd);
+	FILE *stream = copy < 0 ? NULL : fdopen(copy, "w");
+	if (!stream) {
+		if (copy >= 0)
+			close(copy);
+		return bd_error_set(error, -errno, "cannot write the dataset file: %s", strerror(errno));
+	}
+	status = bd_dataset_text_write(&text, stream, error);
+	if (fclose(stream) != 0 && !status)
+		status = bd_error_set(error, -errno, "cannot write the dataset file: %s", strerror(errno));
+	return status;
+}
+
+static int finish(struct run *run, struct bd_error *error)
+{
+	const struct bd_convert *convert = run->convert;
+	if (!run->result.records)
+		return bd_error_set(error, -EBADMSG, "none of the %zu pictures could be read", convert->list->count);
+	int status = bd_shard_writer_end(run->writer, convert->name, &run->result.shards, &run->result.bytes, error);
+	if (!status)
+		status = write_dataset_file(run, error);
+	size_t room = strlen(convert->name) + sizeof ".yaml";
+	char *file = status ? NULL : malloc(room);
+	if (!status && !file)
+		status = bd_error_set(error, -ENOMEM, "no memory");
+	if (!status) {
+		snprintf(file, room, "%s.yaml", convert->name);
+		status = bd_output_set_name(run->set, run->result.shards, file, error);
+	}
+	free(file);
+	if (!status && convert->interrupted && *convert->interrupted)
+		status = interrupted(error);
+	if (!status)
+		status = bd_output_set_publish(run->set, convert->force, error);
+	if (!status && convert->force)
+		each_old(convert, remove_stale, &run->result.shards);
+	return status;
+}
+
+int bd_convert_run(const struct bd_convert *convert, struct bd_convert_result *ret_result, struct bd_error *error)
+{
+	struct run run = { .convert = convert, .record = convert->record };
+	int status = start(&run, error);
+	if (!status)
+		status = convert_all(&run, error);
+	bd_progress_finish(run.progress);
+	bd_convert_pool_destroy(run.pool);
+	if (!status)
+		status = finish(&run, error);
+	bd_shard_writer_destroy(run.writer);
+	bd_output_set_destroy(run.set);
+	free(run.order);
+	if (!status)
+		*ret_result = run.result;
+	return status;
+}

@@ -1,0 +1,38 @@
+/*
+ * picture_list.h - what `tfrecord convert` converts: pictures and their classes, from one of three places.
+ *
+ *   a folder with one sub-folder a class: classes, then names, in byte order, every regular file without a leading dot
+ *   a LIST.csv of `path,class` lines without a header, paths relative to the list; classes in byte order
+ *   a pair of IDX files: the classes are the labels' numbers
+ */
+#ifndef BD_TOOLS_TFRECORD_PICTURE_LIST_H
+#define BD_TOOLS_TFRECORD_PICTURE_LIST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <batchd/error.h>
+
+#include "tools/tfrecord/idx.h"
+
+/* A list of 14 million pictures with long paths stays below. */
+#define BD_CSV_LIMIT_BYTES (2ull << 30)
+
+struct bd_picture_list {
+	size_t count;
+	int64_t *labels; /* (count) */
+	char **classes;
+	size_t class_count;
+	char **paths; /* (count), or NULL: the pictures are in `images` */
+	struct bd_idx images; /* (count, height, width) or (count, height, width, 3) */
+};
+
+BD_MUST_CHECK int bd_picture_list_of_folder(const char *path, struct bd_picture_list *ret_list, struct bd_error *error);
+BD_MUST_CHECK int bd_picture_list_of_csv(const char *path, struct bd_picture_list *ret_list, struct bd_error *error);
+BD_MUST_CHECK int bd_picture_list_of_idx(const char *images, const char *labels, struct bd_picture_list *ret_list,
+                                         struct bd_error *error);
+
+/* Takes zeroed ones too. */
+void bd_picture_list_finish(struct bd_picture_list *list);
+
+#endif
