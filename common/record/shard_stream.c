@@ -55,7 +55,8 @@ static int slide(struct bd_shard_stream *stream, uint64_t offset, struct bd_erro
 	uint64_t gone = offset - stream->start;
 	if (gone <= stream->length) {
 		stream->length -= (size_t)gone;
-		memmove(stream->window, stream->window + gone, stream->length);
+		if (stream->length) /* an empty window may have no memory yet */
+			memmove(stream->window, stream->window + gone, stream->length);
 		stream->start = offset;
 		return 0;
 	}

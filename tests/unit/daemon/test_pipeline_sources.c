@@ -26,17 +26,16 @@ static char *folder;
 
 static _Atomic int fail_reads;
 
+static ssize_t (*real_pread)(int, void *, size_t, off_t); /* set before threads start */
+
 /* Takes the place of libc's for the whole program. */
 ssize_t pread(int fd, void *buffer, size_t count, off_t offset)
 {
-	static ssize_t (*real)(int, void *, size_t, off_t);
 	if (atomic_load(&fail_reads)) {
 		errno = EIO;
 		return -1;
 	}
-	if (!real)
-		real = (ssize_t(*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, "pread");
-	return real(fd, buffer, count, offset);
+	return real_pread(fd, buffer, count, offset);
 }
 
 /* ---- datasets ---- */
@@ -365,6 +364,7 @@ static void golden_sequences_have_their_steps(void **state)
 
 int main(void)
 {
+	real_pread = (ssize_t(*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, "pread");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(compressed_shards_are_the_plain_ones, setup, teardown),
 		cmocka_unit_test_setup_teardown(truncated_compressed_shard_is_named, setup, teardown),
