@@ -1,6 +1,7 @@
 /*
- * inflate.h - compressed shards: detection, streaming, access points in the middle, and the writers; the only user of zlib.
+ * inflate.h - compressed shards: detection, streaming, access points in the middle.
  *
+ * With deflate.h the only user of zlib.
  * Formats: gzip (RFC 1952), any number of members one after the other, also empty ones, and zero bytes behind the last as
  * gzip's own tool allows; zlib (RFC 1950), one stream. Trailers are checked; a file that ends before its trailer is damaged.
  * Nothing is allocated from a size that the file declares: memory is one window and one input buffer, whatever the file
@@ -80,18 +81,6 @@ uint64_t bd_inflater_in(const struct bd_inflater *inflater);
  */
 typedef int bd_access_point_taker(void *context, const struct bd_access_point *point_take, struct bd_error *error);
 void bd_inflater_collect(struct bd_inflater *inflater, uint64_t every, bd_access_point_taker *take, void *context);
-
-/* ---- writing ---- */
-
-/* A compressor that hands finished bytes to `put`. level 1..9, or -1 for zlib's default. */
-typedef int bd_deflate_put(void *context, const uint8_t *bytes, size_t length, struct bd_error *error);
-struct bd_deflater;
-BD_MUST_CHECK int bd_deflater_create(enum bd_compression compression, int level, bd_deflate_put *put, void *context,
-                                     struct bd_deflater **ret_deflater, struct bd_error *error);
-BD_MUST_CHECK int bd_deflater_write(struct bd_deflater *deflater, const void *bytes, size_t length, struct bd_error *error);
-/* Writes what is left and the trailer. gzip headers carry no name and no time: the same input gives the same bytes. */
-BD_MUST_CHECK int bd_deflater_end(struct bd_deflater *deflater, struct bd_error *error);
-void bd_deflater_destroy(struct bd_deflater *deflater);
 
 /* CRC-32 of ISO-HDLC, as gzip and PNG have it; starts with 0. */
 uint32_t bd_crc32(uint32_t crc, const void *bytes, size_t length);

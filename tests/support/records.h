@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "common/record/example_writer.h"
-#include "common/record/inflate.h"
+#include "common/record/deflate.h"
 
 /* A new folder below $TMPDIR or /tmp; removed with all that is in it by bd_test_folder_remove, which frees the name. */
 char *bd_test_folder(void);

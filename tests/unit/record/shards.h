@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/record/deflate.h"
 #include "common/record/inflate.h"
 #include "common/record/tfrecord.h"
 #include "tests/unit/test.h"

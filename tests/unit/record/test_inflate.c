@@ -1,3 +1,4 @@
+#include "common/record/deflate.h"
 #include "common/record/inflate.h"
 
 #include <errno.h>
