@@ -13,7 +13,7 @@
 
 #include <batchd/error.h>
 
-#include "common/record/inflate.h"
+#include "common/record/deflate.h"
 #include "tools/tfrecord/output_set.h"
 
 /* Five digits in the names. */
