@@ -11,6 +11,12 @@
  *         permuted blocks is permuted inside. A reader that fetches a window's blocks ahead makes 16 long reads.
  * none    the identity.
  *
+ * How well they mix (tests/unit/stream/test_order.c; 100,003 records, window 4096; a perfect shuffle in brackets):
+ *   rank correlation of position and record: global -0.001, worst of 8 epochs 0.006; window -0.002 (0 +- 0.003)
+ *   mean distance of neighbours, in units of all records: global 0.334; window 0.319 (0.333)
+ *   neighbours out of one block of 256 records: global 0.24 %; window 6.3 % (0.26 %): a sixteenth, by construction
+ * Cost of one record: global 31 ns, window 100 ns, the same at 10^6 and 10^9 records.
+ *
  * Threads: read-only after init; any thread.
  */
 #ifndef BD_STREAM_ORDER_H

@@ -1,0 +1,189 @@
+#include "common/stream/spec.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/arithmetic.h"
+#include "tests/unit/test.h"
+
+static struct bd_stream_spec good(void)
+{
+	struct bd_stream_spec spec;
+	bd_stream_spec_init(&spec);
+	return spec;
+}
+
+static void defaults_pass_the_check(void **state)
+{
+	(void)state;
+	struct bd_stream_spec spec = good();
+	assert_int_equal(bd_stream_spec_check(&spec, NULL), 0);
+	assert_int_equal(spec.batch, 32);
+	assert_int_equal(spec.remainder, BD_REMAINDER_SHORT);
+}
+
+static void assert_refused(const struct bd_stream_spec *spec, const char *word)
+{
+	struct bd_error error;
+	assert_int_equal(bd_stream_spec_check(spec, &error), -EINVAL);
+	if (!strstr(error.text, word))
+		fail_msg("'%s' does not name '%s'", error.text, word);
+}
+
+static void every_word_out_of_bounds_is_named(void **state)
+{
+	(void)state;
+	struct bd_stream_spec spec = good();
+	spec.batch = 0;
+	assert_refused(&spec, "batch");
+	spec = good();
+	spec.batch = BD_MAX_BATCH_ROWS + 1;
+	assert_refused(&spec, "batch");
+	spec = good();
+	spec.shuffle = (enum bd_shuffle)3;
+	assert_refused(&spec, "shuffle");
+	spec = good();
+	spec.window = 0;
+	assert_refused(&spec, "window");
+	spec = good();
+	spec.remainder = (enum bd_remainder)77;
+	assert_refused(&spec, "remainder");
+	spec = good();
+	spec.world = 0;
+	assert_refused(&spec, "world");
+	spec = good();
+	spec.world = 3;
+	assert_refused(&spec, "does not divide");
+	spec = good();
+	spec.world = 4;
+	spec.rank = 4;
+	assert_refused(&spec, "rank");
+	spec = good();
+	spec.slots = 1;
+	assert_refused(&spec, "slots");
+	spec = good();
+	spec.share_start = 2;
+	assert_refused(&spec, "share_group");
+	spec = good();
+	memset(spec.share_group, 'x', sizeof spec.share_group);
+	assert_refused(&spec, "share_group");
+	spec = good();
+	snprintf(spec.share_group, sizeof spec.share_group, "a\nb");
+	assert_refused(&spec, "share_group");
+}
+
+static void options_write_every_word(void **state)
+{
+	(void)state;
+	struct bd_stream_spec spec = good();
+	struct bd_stream_options options;
+	bd_stream_options_init(&options, &spec, NULL);
+	assert_int_equal(options.count, BD_STREAM_OPTION_COUNT);
+	struct bd_command command = { .program = "x", .groups = { { .options = options.options, .count = options.count } } };
+	const char *argv[] = { "x",   "--batch",  "20",  "--shuffle",     "global", "--window",      "100", "--seed",
+		               "9",   "--epochs", "0",   "--remainder",   "carry",  "--rank",        "1",   "--world",
+		               "2",   "--start",  "3:4", "--share-group", "g",      "--share-start", "2",   "--share-timeout",
+		               "30s", "--slots",  "8",   "--cache",       "1MiB" };
+	struct bd_arguments arguments;
+	struct bd_error error = { .code = 0 };
+	assert_int_equal(bd_command_parse(&command, BD_COUNT_OF(argv), (char **)argv, &arguments, &error), 0);
+	assert_int_equal(bd_stream_options_apply(&options, &error), 0);
+	struct bd_stream_spec wanted = { .batch = 20,
+		                         .shuffle = BD_SHUFFLE_GLOBAL,
+		                         .window = 100,
+		                         .seed = 9,
+		                         .remainder = BD_REMAINDER_CARRY,
+		                         .rank = 1,
+		                         .world = 2,
+		                         .start_epoch = 3,
+		                         .start_batch = 4,
+		                         .share_group = "g",
+		                         .share_start = 2,
+		                         .share_timeout_ns = UINT64_C(30000000000),
+		                         .slots = 8,
+		                         .cache_bytes = 1 << 20 };
+	assert_memory_equal(&spec, &wanted, sizeof spec);
+	bd_arguments_finish(&arguments);
+}
+
+static void left_out_options_keep_the_commands_own_values(void **state)
+{
+	(void)state;
+	struct bd_stream_spec spec = good();
+	struct bd_stream_options options;
+	bd_stream_options_init(&options, &spec, (const char *const[]){ "batch", "epochs", NULL });
+	assert_int_equal(options.count, BD_STREAM_OPTION_COUNT - 2);
+	spec.batch = 7;
+	spec.epochs = 0;
+	assert_int_equal(bd_stream_options_apply(&options, NULL), 0);
+	assert_int_equal(spec.batch, 7);
+	assert_int_equal(spec.epochs, 0);
+}
+
+static void positions_are_two_numbers(void **state)
+{
+	(void)state;
+	uint64_t epoch, batch;
+	struct bd_error error;
+	assert_int_equal(bd_parse_position("12:345", &epoch, &batch, &error), 0);
+	assert_int_equal(epoch, 12);
+	assert_int_equal(batch, 345);
+	const char *bad[] = { "", ":", "1", "1:", ":1", "1:2:3", "-1:0", "a:b", "1 :2", "99999999999999999999:0" };
+	for (size_t i = 0; i < BD_COUNT_OF(bad); i++)
+		assert_int_equal(bd_parse_position(bad[i], &epoch, &batch, &error), -EINVAL);
+	assert_int_equal(epoch, 12);
+}
+
+static int parse(const char *text, struct bd_stream_spec *spec, struct bd_error *error)
+{
+	struct bd_yaml *yaml;
+	assert_int_equal(bd_yaml_load_text("x.yaml", text, strlen(text), &yaml, error), 0);
+	int result = bd_stream_spec_parse_yaml(bd_yaml_root(yaml), spec, error);
+	bd_yaml_destroy(yaml);
+	return result;
+}
+
+static void yaml_has_the_same_words(void **state)
+{
+	(void)state;
+	struct bd_stream_spec spec = good();
+	struct bd_error error;
+	assert_int_equal(
+		parse("batch: 20\nshuffle: window\nstart: '3:4'\nshare_group: g\nshare_timeout: 5m\ncache: 2MiB\n", &spec, &error),
+		0);
+	assert_int_equal(spec.batch, 20);
+	assert_int_equal(spec.shuffle, BD_SHUFFLE_WINDOW);
+	assert_int_equal(spec.start_epoch, 3);
+	assert_int_equal(spec.share_timeout_ns, UINT64_C(300000000000));
+	assert_int_equal(spec.cache_bytes, 2 << 20);
+	assert_string_equal(spec.share_group, "g");
+	assert_int_equal(parse("batch: 20\nshuffle: globl\n", &spec, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "line 2"));
+	assert_int_equal(parse("start: 17\n", &spec, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "line 1"));
+}
+
+static void sharing_needs_the_same_stream(void **state)
+{
+	(void)state;
+	struct bd_stream_spec a = good(), b = good();
+	assert_true(bd_stream_spec_equal(&a, &b));
+	b.start_epoch = 4;
+	assert_true(bd_stream_spec_equal(&a, &b));
+	b.window = 1;
+	assert_true(bd_stream_spec_equal(&a, &b));
+	b.seed = 1;
+	assert_false(bd_stream_spec_equal(&a, &b));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults_pass_the_check),       cmocka_unit_test(every_word_out_of_bounds_is_named),
+		cmocka_unit_test(options_write_every_word),      cmocka_unit_test(left_out_options_keep_the_commands_own_values),
+		cmocka_unit_test(positions_are_two_numbers),     cmocka_unit_test(yaml_has_the_same_words),
+		cmocka_unit_test(sharing_needs_the_same_stream),
+	};
+	return cmocka_run_group_tests_name("spec", tests, NULL, NULL);
+}
