@@ -1,69 +1,31 @@
 #include "trainer/commands/commands.h"
+#include "trainer/commands/train.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "common/base/arithmetic.h"
 #include "common/base/clock.h"
-#include "common/base/progress.h"
-#include "trainer/commands/data_options.h"
 #include "trainer/commands/interrupt.h"
-#include "trainer/learning/feature_cache.h"
-#include "trainer/learning/loop.h"
-#include "trainer/learning/model_folder.h"
-#include "trainer/learning/saving.h"
-#include "trainer/model/input_description.h"
-#include "trainer/report/training_report.h"
 
 /* As the estimator's and the tutorial's batches. */
 #define DEFAULT_BATCH 20
 #define DEFAULT_REPORT_EVERY 100
 #define DEFAULT_KEEP 5
-/* Features kept in memory where --memory says nothing: 30,000 records of VGG16's 8192 floats. */
-#define DEFAULT_CACHE_BYTES (UINT64_C(1) << 30)
 #define MAX_KEEP 100000
+/* More than anyone lives to see, and far from where sums of steps would overflow. */
 #define MAX_STEPS (UINT64_C(1) << 48)
-/* Every evaluation, checkpoint and report needs a step of its own; none of them can be further apart than the run is long. */
+/* Room for the options that are this command's own. */
 #define TRAIN_OPTIONS 16
 
 static const char *const on_nan_names[] = { "stop", "skip", NULL };
 
-struct train {
-	/* the command line */
-	struct bd_data_options data;
-	struct bd_stream_spec spec;
-	struct bd_stream_options stream;
-	const char *model_path, *model_dir, *train_data, *eval_data, *best;
-	uint64_t steps, report_every, eval_every, checkpoint_every, keep, patience;
-	bool eval_every_given, checkpoint_every_given;
-	bool fresh, cache_features, exact;
-	int on_nan;
-	bool json, quiet;
-	uint64_t start_ns;
-
-	/* what it becomes, in the order of its making */
-	const volatile int *stop;
-	struct bd_model_file file;
-	struct bd_model_folder folder;
-	struct bd_client *client;
-	struct bd_network network;
-	struct bd_optimizer *optimizer;
-	struct bd_metric_set window_metrics, evaluation_metrics;
-	struct bd_saving saving;
-	struct bd_feed *feed;
-	struct bd_feature_cache train_cache, eval_cache;
-	struct bd_progress *progress;
-	struct bd_training_report *report;
-	struct bd_loop loop;
-};
-
 /* ---- command line ---- */
 
-static int parse(struct train *train, int argc, char **argv, struct bd_arguments *ret_arguments)
+static int parse(struct bd_train *train, int argc, char **argv, struct bd_arguments *ret_arguments)
 {
 	static const char *const without[] = { "start", "rank", "world", NULL };
 	const struct bd_option options[TRAIN_OPTIONS] = {
@@ -194,161 +156,9 @@ static int parse(struct train *train, int argc, char **argv, struct bd_arguments
 	return -1;
 }
 
-/* ---- data ---- */
-
-static void show_progress(void *context, const char *what, uint64_t done, uint64_t total)
-{
-	struct train *train = context;
-	if (!train->progress)
-		train->progress = bd_progress_create(what, total, "bytes", train->quiet);
-	bd_progress_set_total(train->progress, total);
-	bd_progress_update(train->progress, done, NULL);
-}
-
-static void end_progress(struct train *train)
-{
-	bd_progress_finish(train->progress);
-	train->progress = NULL;
-}
-
-static int open_feed(struct train *train, const struct bd_stream_request *request, struct bd_feed **ret_feed,
-                     struct bd_error *error)
-{
-	const struct bd_model *model = &train->file.model;
-	const struct bd_feed_shape shape = { .height = model->height,
-		                             .width = model->width,
-		                             .channels = model->channels,
-		                             .output_width = train->network.width,
-		                             .wants_labels = true };
-	int r = bd_feed_open(train->client, request, &shape, ret_feed, error);
-	end_progress(train);
-	if (r < 0)
-		return r;
-	r = bd_loss_check(&train->network.loss, train->network.width, bd_feed_has_classes(*ret_feed), error);
-	if (r < 0)
-		bd_feed_close(*ret_feed);
-	return r;
-}
-
-static int open_once(struct train *train, const char *dataset, struct bd_feed **ret_feed, struct bd_error *error)
-{
-	struct bd_stream_request request;
-	bd_data_request_once(&request, dataset, train->spec.batch);
-	request.spec.slots = train->spec.slots;
-	request.on_progress = show_progress;
-	request.context = train;
-	return open_feed(train, &request, ret_feed, error);
-}
-
-/* The pictures' description is kept for predict; a name of the daemon's configuration has no file to take it from. */
-static int keep_description(struct train *train, const struct bd_feed *feed, struct bd_error *error)
-{
-	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(feed));
-	if (access(train->train_data, F_OK) < 0)
-		return 0;
-	return bd_input_description_save(train->train_data, schema->classes, schema->class_count, train->folder.path, error);
-}
-
-static int open_training(struct train *train, struct bd_error *error)
-{
-	struct bd_stream_request request;
-	bd_stream_request_init(&request);
-	request.dataset = train->train_data;
-	request.spec = train->spec;
-	request.spec.start_epoch = train->loop.state.epoch;
-	request.spec.start_batch = train->loop.state.batch;
-	request.on_progress = show_progress;
-	request.context = train;
-	int r = open_feed(train, &request, &train->feed, error);
-	return r < 0 ? r : keep_description(train, train->feed, error);
-}
-
-static void show_features(void *context, uint64_t done)
-{
-	bd_progress_update(((struct train *)context)->progress, done, NULL);
-}
-
-/* One pass over a dataset through the frozen part. */
-static int fill_cache(struct train *train, const char *dataset, struct bd_feature_cache *ret_cache, struct bd_error *error)
-{
-	struct bd_feed *feed = NULL;
-	uint64_t memory = train->data.memory_bytes ? train->data.memory_bytes : DEFAULT_CACHE_BYTES;
-	int r = open_once(train, dataset, &feed, error);
-	if (r < 0)
-		return r;
-	r = bd_feature_cache_check(bd_stream_schema(bd_feed_stream(feed)), error);
-	if (r == 0 && dataset == train->train_data)
-		r = keep_description(train, feed, error);
-	if (r == 0) {
-		train->progress = bd_progress_create("features", bd_feed_records(feed), "records", train->quiet);
-		r = bd_feature_cache_fill(feed, train->network.graph, train->network.width, memory, train->folder.path, train->stop,
-		                          show_features, train, ret_cache, error);
-		end_progress(train);
-	}
-	bd_feed_close(feed);
-	return r;
-}
-
-static int open_cached(struct train *train, struct bd_error *error)
-{
-	struct bd_stream_spec spec = train->spec;
-	spec.start_epoch = train->loop.state.epoch;
-	spec.start_batch = train->loop.state.batch;
-	int r = fill_cache(train, train->train_data, &train->train_cache, error);
-	return r < 0 ? r : bd_feed_of_cache(&train->train_cache, &spec, &train->feed, error);
-}
-
-/* ---- hooks of the loop ---- */
-
-static int open_evaluation(void *context, struct bd_feed **ret_feed, struct bd_error *error)
-{
-	struct train *train = context;
-	struct bd_stream_request request;
-	if (!train->cache_features)
-		return open_once(train, train->eval_data, ret_feed, error);
-	if (!train->eval_cache.features) {
-		int r = fill_cache(train, train->eval_data, &train->eval_cache, error);
-		if (r < 0)
-			return r;
-	}
-	bd_data_request_once(&request, train->eval_data, train->spec.batch);
-	return bd_feed_of_cache(&train->eval_cache, &request.spec, ret_feed, error);
-}
-
-static void on_step(void *context, const struct bd_loop *loop)
-{
-	bd_training_report_step(((struct train *)context)->report, loop);
-}
-
-static void on_report(void *context, const struct bd_loop *loop, const struct bd_loop_report *line)
-{
-	bd_training_report_line(((struct train *)context)->report, loop, line);
-}
-
-static void on_evaluation(void *context, const struct bd_loop *loop, bool is_best)
-{
-	bd_training_report_evaluation(((struct train *)context)->report, loop, is_best);
-}
-
-static int on_save(void *context, const struct bd_loop *loop, bool is_best)
-{
-	struct train *train = context;
-	struct bd_error error = { 0 };
-	int r = bd_saving_save(&train->saving, loop, is_best, &error);
-	if (r < 0)
-		bd_training_report_say(train->report, "step %" PRIu64 ": no checkpoint saved: %s", loop->state.step, error.text);
-	return r;
-}
-
-static void on_skipped(void *context, const struct bd_loop *loop)
-{
-	bd_training_report_say(((struct train *)context)->report,
-	                       "step %" PRIu64 ": the loss is no finite number; its batch is left out", loop->state.step + 1);
-}
-
 /* ---- one run ---- */
 
-static int find_best_metric(struct train *train, struct bd_error *error)
+static int find_best_metric(struct bd_train *train, struct bd_error *error)
 {
 	train->loop.options.best_metric = -1;
 	if (!train->best || strcmp(train->best, "loss") == 0)
@@ -363,7 +173,7 @@ static int find_best_metric(struct train *train, struct bd_error *error)
 	                    train->best, train->model_path);
 }
 
-static int build(struct train *train, struct bd_error *error)
+static int build(struct bd_train *train, struct bd_error *error)
 {
 	const struct bd_network_options options = { .batch = train->spec.batch,
 		                                    .threads = (uint32_t)train->data.threads,
@@ -387,7 +197,7 @@ static int build(struct train *train, struct bd_error *error)
 }
 
 /* The newest checkpoint, or the first weights. */
-static int restore(struct train *train, struct bd_error *error)
+static int restore(struct bd_train *train, struct bd_error *error)
 {
 	int r = bd_saving_init(train->folder.path, &train->network, train->optimizer, (size_t)train->keep, &train->saving, error);
 	if (r < 0)
@@ -404,13 +214,13 @@ static int restore(struct train *train, struct bd_error *error)
 	return 0;
 }
 
-static bool is_over(const struct train *train)
+static bool is_over(const struct bd_train *train)
 {
 	const struct bd_loop_state *state = &train->loop.state;
 	return (train->steps > 0 && state->step >= train->steps) || (train->spec.epochs > 0 && state->epoch >= train->spec.epochs);
 }
 
-static int open_data(struct train *train, struct bd_error *error)
+static int open_data(struct bd_train *train, struct bd_error *error)
 {
 	int r = bd_data_options_connect(&train->data, &train->client, error);
 	if (r < 0)
@@ -419,11 +229,11 @@ static int open_data(struct train *train, struct bd_error *error)
 		train->loop.options.steps = train->loop.state.step;
 		return 0;
 	}
-	r = train->cache_features ? open_cached(train, error) : open_training(train, error);
+	r = bd_train_open_data(train, error);
 	return r < 0 ? r : bd_saving_check_records(&train->saving, bd_feed_records(train->feed), error);
 }
 
-static uint64_t total_steps(const struct train *train, uint64_t per_epoch)
+static uint64_t total_steps(const struct bd_train *train, uint64_t per_epoch)
 {
 	uint64_t records = train->feed ? bd_feed_records(train->feed) : 0, of_epochs = 0;
 	if (train->spec.epochs > 0 && train->spec.remainder == BD_REMAINDER_CARRY)
@@ -433,7 +243,7 @@ static uint64_t total_steps(const struct train *train, uint64_t per_epoch)
 	return train->steps > 0 && (of_epochs == 0 || train->steps < of_epochs) ? train->steps : of_epochs;
 }
 
-static int prepare_loop(struct train *train, struct bd_error *error)
+static int prepare_loop(struct bd_train *train, struct bd_error *error)
 {
 	struct bd_loop *loop = &train->loop;
 	uint64_t records = train->feed ? bd_feed_records(train->feed) : 1;
@@ -450,13 +260,7 @@ static int prepare_loop(struct train *train, struct bd_error *error)
 		.best_metric = best_metric,
 		.on_nan = train->on_nan == 1 ? BD_ON_NAN_SKIP : BD_ON_NAN_STOP,
 	};
-	loop->hooks = (struct bd_loop_hooks){ .context = train,
-		                              .step = on_step,
-		                              .report = on_report,
-		                              .evaluation = on_evaluation,
-		                              .save = on_save,
-		                              .skipped = on_skipped,
-		                              .open_evaluation = train->eval_data ? open_evaluation : NULL };
+	loop->hooks = bd_train_hooks(train);
 	loop->network = &train->network;
 	loop->optimizer = train->optimizer;
 	loop->feed = train->feed;
@@ -470,10 +274,13 @@ static int prepare_loop(struct train *train, struct bd_error *error)
 		                                            .quiet = train->quiet,
 		                                            .total_steps = total_steps(train, per_epoch),
 		                                            .first_step = loop->state.step };
-	return bd_training_report_create(&options, &train->report, error);
+	int r = bd_training_report_create(&options, &train->report, error);
+	return r < 0 ? r
+	             : bd_training_events_create(train->folder.path, train->eval_data ? train->folder.evaluation_path : NULL,
+	                                         loop->state.step, &train->events, error);
 }
 
-static int give_result(struct train *train, struct bd_error *error)
+static int give_result(struct bd_train *train, struct bd_error *error)
 {
 	struct rusage usage;
 	struct bd_stream *stream = train->feed ? bd_feed_stream(train->feed) : NULL;
@@ -492,7 +299,7 @@ static int give_result(struct train *train, struct bd_error *error)
 	return bd_training_report_result(train->report, &train->loop, &result, error);
 }
 
-static int run(struct train *train, struct bd_error *error)
+static int run(struct bd_train *train, struct bd_error *error)
 {
 	int r = build(train, error);
 	if (r == 0)
@@ -515,10 +322,11 @@ static int run(struct train *train, struct bd_error *error)
 	return r < 0 ? r : give_result(train, error);
 }
 
-static void finish(struct train *train)
+static void finish(struct bd_train *train)
 {
-	end_progress(train);
+	bd_train_end_progress(train);
 	bd_training_report_destroy(train->report);
+	bd_training_events_destroy(train->events);
 	free(train->loop.gradient);
 	bd_feed_close(train->feed);
 	bd_client_close(train->client);
@@ -538,13 +346,13 @@ int bd_train_command(int argc, char **argv)
 	struct bd_stream_request defaults;
 	struct bd_arguments arguments = { 0 };
 	struct bd_error error = { 0 };
-	static struct train train;
+	static struct bd_train train;
 	bd_stream_request_init(&defaults);
-	train = (struct train){ .spec = defaults.spec,
-		                .report_every = DEFAULT_REPORT_EVERY,
-		                .keep = DEFAULT_KEEP,
-		                .start_ns = bd_now_ns(),
-		                .folder = { .fd = -1 } };
+	train = (struct bd_train){ .spec = defaults.spec,
+		                   .report_every = DEFAULT_REPORT_EVERY,
+		                   .keep = DEFAULT_KEEP,
+		                   .start_ns = bd_now_ns(),
+		                   .folder = { .fd = -1 } };
 	train.spec.batch = DEFAULT_BATCH;
 	train.spec.shuffle = BD_SHUFFLE_GLOBAL;
 	train.spec.epochs = 0;

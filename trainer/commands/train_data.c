@@ -1,0 +1,132 @@
+#include "trainer/commands/train.h"
+
+#include <unistd.h>
+
+#include "trainer/model/input_description.h"
+
+/* Features kept in memory where --memory says nothing: 30,000 records of VGG16's 8192 floats. */
+#define DEFAULT_CACHE_BYTES (UINT64_C(1) << 30)
+
+static void show_progress(void *context, const char *what, uint64_t done, uint64_t total)
+{
+	struct bd_train *train = context;
+	if (total == 0)
+		return;
+	if (!train->progress)
+		train->progress = bd_progress_create(what, total, "bytes", train->quiet);
+	bd_progress_set_total(train->progress, total);
+	bd_progress_update(train->progress, done, NULL);
+}
+
+void bd_train_end_progress(struct bd_train *train)
+{
+	bd_progress_finish(train->progress);
+	train->progress = NULL;
+}
+
+int bd_train_open(struct bd_train *train, const struct bd_stream_request *request, struct bd_feed **ret_feed,
+                  struct bd_error *error)
+{
+	const struct bd_model *model = &train->file.model;
+	const struct bd_feed_shape shape = { .height = model->height,
+		                             .width = model->width,
+		                             .channels = model->channels,
+		                             .output_width = train->network.width,
+		                             .wants_labels = true };
+	int r = bd_feed_open(train->client, request, &shape, ret_feed, error);
+	bd_train_end_progress(train);
+	if (r < 0)
+		return r;
+	r = bd_loss_check(&train->network.loss, train->network.width, bd_feed_has_classes(*ret_feed), error);
+	if (r < 0)
+		bd_feed_close(*ret_feed);
+	return r;
+}
+
+static int open_once(struct bd_train *train, const char *dataset, struct bd_feed **ret_feed, struct bd_error *error)
+{
+	struct bd_stream_request request;
+	bd_data_request_once(&request, dataset, train->spec.batch);
+	request.spec.slots = train->spec.slots;
+	request.on_progress = show_progress;
+	request.context = train;
+	return bd_train_open(train, &request, ret_feed, error);
+}
+
+/* The pictures' description is kept for predict; a name of the daemon's configuration has no file to take it from. */
+static int keep_description(struct bd_train *train, const struct bd_feed *feed, struct bd_error *error)
+{
+	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(feed));
+	if (access(train->train_data, F_OK) < 0)
+		return 0;
+	return bd_input_description_save(train->train_data, schema->classes, schema->class_count, train->folder.path, error);
+}
+
+static int open_training(struct bd_train *train, struct bd_error *error)
+{
+	struct bd_stream_request request;
+	bd_stream_request_init(&request);
+	request.dataset = train->train_data;
+	request.spec = train->spec;
+	request.spec.start_epoch = train->loop.state.epoch;
+	request.spec.start_batch = train->loop.state.batch;
+	request.on_progress = show_progress;
+	request.context = train;
+	int r = bd_train_open(train, &request, &train->feed, error);
+	return r < 0 ? r : keep_description(train, train->feed, error);
+}
+
+static void show_features(void *context, uint64_t done)
+{
+	bd_progress_update(((struct bd_train *)context)->progress, done, NULL);
+}
+
+/* One pass over a dataset through the frozen part. */
+static int fill_cache(struct bd_train *train, const char *dataset, struct bd_feature_cache *ret_cache, struct bd_error *error)
+{
+	struct bd_feed *feed = NULL;
+	uint64_t memory = train->data.memory_bytes ? train->data.memory_bytes : DEFAULT_CACHE_BYTES;
+	int r = open_once(train, dataset, &feed, error);
+	if (r < 0)
+		return r;
+	r = bd_feature_cache_check(bd_stream_schema(bd_feed_stream(feed)), error);
+	if (r == 0 && dataset == train->train_data)
+		r = keep_description(train, feed, error);
+	if (r == 0) {
+		train->progress = bd_progress_create("features", bd_feed_records(feed), "records", train->quiet);
+		r = bd_feature_cache_fill(feed, train->network.graph, train->network.width, memory, train->folder.path, train->stop,
+		                          show_features, train, ret_cache, error);
+		bd_train_end_progress(train);
+	}
+	bd_feed_close(feed);
+	return r;
+}
+
+static int open_cached(struct bd_train *train, struct bd_error *error)
+{
+	struct bd_stream_spec spec = train->spec;
+	spec.start_epoch = train->loop.state.epoch;
+	spec.start_batch = train->loop.state.batch;
+	int r = fill_cache(train, train->train_data, &train->train_cache, error);
+	return r < 0 ? r : bd_feed_of_cache(&train->train_cache, &spec, &train->feed, error);
+}
+
+int bd_train_open_data(struct bd_train *train, struct bd_error *error)
+{
+	return train->cache_features ? open_cached(train, error) : open_training(train, error);
+}
+
+int bd_train_open_evaluation(void *context, struct bd_feed **ret_feed, struct bd_error *error)
+{
+	struct bd_train *train = context;
+	struct bd_stream_request request;
+	if (!train->cache_features)
+		return open_once(train, train->eval_data, ret_feed, error);
+	if (!train->eval_cache.features) {
+		int r = fill_cache(train, train->eval_data, &train->eval_cache, error);
+		if (r < 0)
+			return r;
+	}
+	bd_data_request_once(&request, train->eval_data, train->spec.batch);
+	return bd_feed_of_cache(&train->eval_cache, &request.spec, ret_feed, error);
+}
