@@ -103,10 +103,12 @@ $(B)/%.o: %.c $(B)/flags.stamp | $(PROTO_SOURCES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# products and sums of the trainer's kernels become one instruction; pixels elsewhere are specified to the bit
+$(B)/trainer/kernels/%.o: ROOM_FLAGS := -ffp-contract=fast
 define simd_rule
 $(B)/%.$(1).o: %.simd.c $(B)/flags.stamp | $(PROTO_SOURCES)
 	@mkdir -p $$(@D)
-	$(CC) $(CFLAGS) $(if $(filter release,$(MODE)),-O3) $(LEVEL_FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+	$$(CC) $$(CFLAGS) $(if $(filter release,$(MODE)),-O3) $(LEVEL_FLAGS_$(1)) $$(ROOM_FLAGS) -MMD -MP -c -o $$@ $$<
 endef
 $(foreach level,$(LEVELS),$(eval $(call simd_rule,$(level))))
 
