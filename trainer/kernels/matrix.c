@@ -1,0 +1,166 @@
+#include "trainer/kernels/matrix.h"
+
+#include "trainer/kernels/convolution.h"
+
+/* Inputs of one task of forward: with up to 256 units 1 MiB of weights, read in order. */
+#define CHUNK 1024
+
+/* Inputs of one task of the gradients. */
+#define SLICE 128
+
+static size_t divide_up(size_t a, size_t b)
+{
+	return (a + b - 1) / b;
+}
+
+static size_t panels(const struct bd_dense *dense)
+{
+	return divide_up(dense->units, dense->kernels->nr);
+}
+
+static bool fits_vectors(const struct bd_dense *dense)
+{
+	return dense->units % (dense->kernels->nr / 2) == 0;
+}
+
+size_t bd_dense_scratch_floats(const struct bd_dense *dense)
+{
+	size_t forward = fits_vectors(dense) ? 0 : panels(dense) * dense->kernels->nr * CHUNK;
+	size_t backward = (SLICE + dense->kernels->nr) * (dense->units + dense->kernels->nr) +
+	                  panels(dense) * dense->kernels->nr * 512;
+	return forward > backward ? forward : backward;
+}
+
+size_t bd_dense_workspace_floats(const struct bd_dense *dense, size_t rows)
+{
+	return divide_up(dense->inputs, CHUNK) * rows * dense->units;
+}
+
+struct dense_task {
+	const struct bd_dense *dense;
+	size_t rows, chunks;
+	const float *in, *kernel, *out_gradient, *bias;
+	enum bd_clamp clamp;
+	float *parts, *out;
+};
+
+static void forward_chunk(const void *argument, size_t index, float *scratch)
+{
+	const struct dense_task *task = argument;
+	const struct bd_dense *dense = task->dense;
+	size_t first = index * CHUNK, count = dense->inputs - first < CHUNK ? dense->inputs - first : CHUNK;
+	bool whole = task->chunks == 1;
+	struct bd_gemm gemm = { .m = task->rows,
+		                .n = dense->units,
+		                .k = count,
+		                .a = task->in + first,
+		                .a_pitch = dense->inputs,
+		                .b = task->kernel + first * dense->units,
+		                .b_pitch = dense->units,
+		                .c = whole ? task->out : task->parts + index * task->rows * dense->units,
+		                .c_pitch = dense->units,
+		                .bias = whole ? task->bias : NULL,
+		                .clamp = whole ? task->clamp : BD_CLAMP_NONE };
+	if (!fits_vectors(dense)) {
+		struct bd_gemm_pack pack = {
+			.k = count, .k_total = count, .n = dense->units, .b = gemm.b, .b_pitch = dense->units, .packed = scratch
+		};
+		dense->kernels->gemm_pack(&pack, 0, panels(dense));
+		gemm.b = scratch;
+		gemm.b_pitch = 0;
+	}
+	dense->kernels->gemm(&gemm);
+}
+
+void bd_dense_forward(const struct bd_dense *dense, const struct bd_run *run, size_t rows, const float *in, const float *kernel,
+                      const float *bias, enum bd_clamp clamp, float *workspace, float *out)
+{
+	struct dense_task task = { .dense = dense,
+		                   .rows = rows,
+		                   .chunks = divide_up(dense->inputs, CHUNK),
+		                   .in = in,
+		                   .kernel = kernel,
+		                   .bias = bias,
+		                   .clamp = clamp,
+		                   .parts = workspace,
+		                   .out = out };
+	bd_run_tasks(run, task.chunks, forward_chunk, &task);
+	if (task.chunks == 1)
+		return;
+	bd_sum_parts(dense->kernels, run, workspace, task.chunks, rows * dense->units, out);
+	dense->kernels->scale_shift(rows, dense->units, out, dense->units, NULL, bias, clamp, out, dense->units);
+}
+
+static void input_slice(const void *argument, size_t index, float *scratch)
+{
+	const struct dense_task *task = argument;
+	const struct bd_dense *dense = task->dense;
+	size_t first = index * SLICE, count = dense->inputs - first < SLICE ? dense->inputs - first : SLICE;
+	struct bd_gemm_pack pack = { .k = dense->units,
+		                     .k_total = dense->units,
+		                     .n = count,
+		                     .b = task->kernel + first * dense->units,
+		                     .b_pitch = dense->units,
+		                     .transposed = true,
+		                     .packed = scratch };
+	dense->kernels->gemm_pack(&pack, 0, divide_up(count, dense->kernels->nr));
+	struct bd_gemm gemm = { .m = task->rows,
+		                .n = count,
+		                .k = dense->units,
+		                .a = task->out_gradient,
+		                .a_pitch = dense->units,
+		                .b = scratch,
+		                .c = task->out + first,
+		                .c_pitch = dense->inputs };
+	dense->kernels->gemm(&gemm);
+}
+
+void bd_dense_input_gradient(const struct bd_dense *dense, const struct bd_run *run, size_t rows, const float *out_gradient,
+                             const float *kernel, float *in_gradient)
+{
+	struct dense_task task = {
+		.dense = dense, .rows = rows, .kernel = kernel, .out_gradient = out_gradient, .out = in_gradient
+	};
+	bd_run_tasks(run, divide_up(dense->inputs, SLICE), input_slice, &task);
+}
+
+static void kernel_slice(const void *argument, size_t index, float *scratch)
+{
+	const struct dense_task *task = argument;
+	const struct bd_dense *dense = task->dense;
+	size_t first = index * SLICE, count = dense->inputs - first < SLICE ? dense->inputs - first : SLICE;
+	/* rows in blocks of at most 512: what the scratch holds packed */
+	for (size_t row = 0; row < task->rows; row += 512) {
+		size_t rows = task->rows - row < 512 ? task->rows - row : 512;
+		struct bd_gemm gemm = { .m = count,
+			                .n = dense->units,
+			                .k = rows,
+			                .a = task->in + row * dense->inputs + first,
+			                .a_pitch = dense->inputs,
+			                .a_transposed = true,
+			                .b = task->out_gradient + row * dense->units,
+			                .b_pitch = dense->units,
+			                .c = task->out + first * dense->units,
+			                .c_pitch = dense->units,
+			                .accumulate = row > 0 };
+		if (!fits_vectors(dense)) {
+			struct bd_gemm_pack pack = { .k = rows,
+				                     .k_total = rows,
+				                     .n = dense->units,
+				                     .b = gemm.b,
+				                     .b_pitch = dense->units,
+				                     .packed = scratch };
+			dense->kernels->gemm_pack(&pack, 0, panels(dense));
+			gemm.b = scratch;
+			gemm.b_pitch = 0;
+		}
+		dense->kernels->gemm(&gemm);
+	}
+}
+
+void bd_dense_kernel_gradient(const struct bd_dense *dense, const struct bd_run *run, size_t rows, const float *in,
+                              const float *out_gradient, float *kernel_gradient)
+{
+	struct dense_task task = { .dense = dense, .rows = rows, .in = in, .out_gradient = out_gradient, .out = kernel_gradient };
+	bd_run_tasks(run, divide_up(dense->inputs, SLICE), kernel_slice, &task);
+}

@@ -1,0 +1,121 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "trainer/kernels/convolution.h"
+#include "trainer/kernels/matrix.h"
+#include "trainer/layers/activate.h"
+#include "trainer/layers/fold.h"
+
+struct state {
+	struct bd_dense dense;
+	float *folded, *scale, *shift; /* with a norm */
+};
+
+static int configure(struct bd_layer *layer, struct bd_error *error)
+{
+	const struct bd_layer_config *config = &layer->config;
+	const struct bd_shape *in = &layer->inputs[0]->shape;
+	if (in->rank != 1)
+		return bd_layer_error(layer, error, "needs a vector, not %d dimensions; put a flatten layer before it", in->rank);
+	if (!config->units)
+		return bd_layer_error(layer, error, "needs units");
+	layer->shape = bd_shape_vector(config->units);
+	layer->multiply_adds = (uint64_t)in->dims[0] * config->units;
+	int result = bd_layer_add_parameter(layer,
+	                                    &(struct bd_variable){ .name = "kernel",
+	                                                           .rank = 2,
+	                                                           .shape = { in->dims[0], config->units },
+	                                                           .initializer = config->kernel_initializer,
+	                                                           .fan_in = in->dims[0],
+	                                                           .fan_out = config->units,
+	                                                           .l2 = config->l2 },
+	                                    error);
+	if (result || !config->use_bias)
+		return result;
+	return bd_layer_add_parameter(layer,
+	                              &(struct bd_variable){ .name = "bias",
+	                                                     .rank = 1,
+	                                                     .shape = { config->units },
+	                                                     .initializer = config->bias_initializer,
+	                                                     .fan_in = config->units,
+	                                                     .fan_out = config->units },
+	                              error);
+}
+
+static int plan(struct bd_layer *layer, struct bd_error *error)
+{
+	struct state *state = layer->state = calloc(1, sizeof *state);
+	bool memory = state != NULL;
+	if (memory) {
+		state->dense = (struct bd_dense){ layer->kernels, (size_t)layer->inputs[0]->shape.dims[0], layer->config.units };
+		layer->kernel_name = "gemm";
+		layer->scratch_floats = bd_dense_scratch_floats(&state->dense);
+		layer->workspace_floats = bd_dense_workspace_floats(&state->dense, layer->max_rows) +
+		                          bd_sums_floats(state->dense.units);
+	}
+	if (memory && layer->norm) {
+		layer->packed_floats = layer->parameters[0]->count;
+		state->folded = bd_floats(layer->parameters[0]->count);
+		state->scale = bd_floats(state->dense.units);
+		state->shift = bd_floats(state->dense.units);
+		memory = state->folded && state->scale && state->shift;
+	}
+	return memory ? 0 : bd_error_set(error, -ENOMEM, "no memory for layer '%s'", layer->name);
+}
+
+static void pack(struct bd_layer *layer, const struct bd_run *run)
+{
+	(void)run;
+	struct state *state = layer->state;
+	bd_fold_kernel(layer, state->dense.units, state->scale, state->folded, state->shift);
+}
+
+static void forward(const struct bd_layer *layer, const struct bd_pass *pass)
+{
+	const struct state *state = layer->state;
+	const float *kernel = layer->norm ? state->folded : layer->parameters[0]->value;
+	const float *bias = layer->norm ? state->shift : layer->parameter_count > 1 ? layer->parameters[1]->value : NULL;
+	bd_dense_forward(&state->dense, pass->run, pass->rows, pass->inputs[0], kernel, bias,
+	                 bd_activation_clamp(layer->activation), pass->workspace, pass->output);
+	bd_activate(layer->activation, pass->run, pass->rows, state->dense.units, state->dense.units, pass->output);
+}
+
+static void backward(const struct bd_layer *layer, const struct bd_pass *pass)
+{
+	const struct state *state = layer->state;
+	size_t units = state->dense.units;
+	bd_activate_gradient(layer->activation, layer->kernels, pass->run, pass->rows, units, pass->output, pass->output_gradient);
+	if (layer->parameter_count > 1 && layer->parameters[1]->gradient)
+		bd_sums(layer->kernels, pass->run, pass->rows, units, pass->output_gradient, pass->workspace,
+		        layer->parameters[1]->gradient);
+	if (layer->parameters[0]->gradient)
+		bd_dense_kernel_gradient(&state->dense, pass->run, pass->rows, pass->inputs[0], pass->output_gradient,
+		                         layer->parameters[0]->gradient);
+	if (pass->input_gradients[0])
+		bd_dense_input_gradient(&state->dense, pass->run, pass->rows, pass->output_gradient, layer->parameters[0]->value,
+		                        pass->input_gradients[0]);
+}
+
+static void finish(struct bd_layer *layer)
+{
+	struct state *state = layer->state;
+	if (!state)
+		return;
+	free(state->folded);
+	free(state->scale);
+	free(state->shift);
+	free(state);
+}
+
+const struct bd_layer_type bd_layer_dense = {
+	.type = "dense",
+	.minimum_inputs = 1,
+	.maximum_inputs = 1,
+	.fuses = true,
+	.configure = configure,
+	.plan = plan,
+	.pack = pack,
+	.forward = forward,
+	.backward = backward,
+	.finish = finish,
+};
