@@ -9,6 +9,7 @@
 
 #define BD_NS_PER_S 1000000000ull
 #define BD_NS_PER_MS 1000000ull
+#define BD_NS_PER_US 1000ull
 
 /* Nanoseconds of CLOCK_MONOTONIC: comparable between the processes of one host. */
 static inline uint64_t bd_now_ns(void)

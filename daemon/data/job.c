@@ -40,6 +40,7 @@ void bd_job_open(struct bd_job *job, const struct bd_slot *slot, const struct bd
 	job->slot = *slot;
 	job->batch = *batch;
 	job->next = *next;
+	job->claim.count = 0;
 	job->handed = job->running = 0;
 	job->finished = false;
 	job->error.code = 0;

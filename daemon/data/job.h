@@ -18,6 +18,7 @@
 #include "common/stream/order.h"
 #include "common/stream/ring.h"
 #include "daemon/data/layout.h"
+#include "daemon/data/readahead.h"
 #include "daemon/data/staging.h"
 
 /* A record that cannot be decoded. */
@@ -33,6 +34,7 @@ struct bd_job {
 	struct bd_slot slot;
 	struct bd_order_batch batch;
 	struct bd_order_position next; /* the position behind it */
+	struct bd_readahead_claim claim; /* for the first run to ask for */
 	/* the engine's lock */
 	uint32_t handed; /* rows given to workers */
 	uint32_t running; /* runs that are out */

@@ -176,6 +176,7 @@ static struct bd_job *open_job(struct bd_pipeline *pipeline)
 	struct bd_job *job = job_at(pipeline, pipeline->job_count++);
 	bd_job_open(job, &slot, &batch, &next);
 	pipeline->position = next;
+	job->claim = bd_readahead_claim(&pipeline->readahead, &pipeline->order, next, bd_now_ns());
 	if (pipeline->clocks.full_since_ns)
 		bd_pipeline_watch_ring(pipeline, bd_now_ns(), false);
 	return job;

@@ -25,6 +25,7 @@
 #include "daemon/data/layout.h"
 #include "daemon/data/pipeline.h"
 #include "daemon/data/quarantine.h"
+#include "daemon/data/readahead.h"
 #include "daemon/data/reader.h"
 #include "daemon/data/row.h"
 #include "daemon/data/records.h"
@@ -64,6 +65,7 @@ struct bd_pipeline {
 	struct bd_order order;
 	struct bd_ring *ring;
 	struct bd_cache cache;
+	struct bd_readahead readahead; /* parts of it under the lock */
 	uint32_t slots;
 	uint64_t memory_bytes; /* taken of the budget */
 	uint64_t staging_limit_bytes; /* of one job */

@@ -131,11 +131,11 @@ static int make_cache(struct bd_pipeline *pipeline, struct bd_error *error)
 	return result;
 }
 
-static int make_schema(struct bd_pipeline *pipeline)
+static void make_figures(struct bd_pipeline *pipeline)
 {
 	pipeline->layout.schema.records = pipeline->source.records;
 	pipeline->layout.schema.batches_per_epoch = bd_order_batches(&pipeline->order, 0);
-	return 0;
+	bd_readahead_init(&pipeline->readahead, &pipeline->source, pipeline->rank_rows, bd_host_memory());
 }
 
 int bd_pipeline_prepare(struct bd_pipeline *pipeline, struct bd_error *error)
@@ -156,7 +156,7 @@ int bd_pipeline_prepare(struct bd_pipeline *pipeline, struct bd_error *error)
 	if (result == 0)
 		result = make_cache(pipeline, error);
 	if (result == 0)
-		result = make_schema(pipeline);
+		make_figures(pipeline);
 	return result;
 }
 

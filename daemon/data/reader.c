@@ -1,6 +1,7 @@
 #include "daemon/data/reader.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,13 +10,15 @@
 #include "common/base/file.h"
 #include "common/record/tfrecord.h"
 
+#define PAGE_BYTES 4096
+
 /* What the items of one read share. */
 struct reading {
 	struct bd_records *source;
 	struct bd_worker *worker;
 	uint64_t now_ns;
 	int fd;
-	bool close;
+	bool close, drop;
 };
 
 /* Bytes of the record that are wanted: a shard's footer too. */
@@ -52,6 +55,13 @@ static size_t extent_of(const struct bd_records *source, const struct bd_read_it
 	return taken;
 }
 
+/* Whole pages, also those that a neighbour shares: it lies on the same track, and pages left at the edges would add up. */
+static void drop(int fd, uint64_t offset, uint64_t bytes)
+{
+	uint64_t begin = offset / PAGE_BYTES * PAGE_BYTES, end = (offset + bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+	posix_fadvise(fd, (off_t)begin, (off_t)(end - begin), POSIX_FADV_DONTNEED);
+}
+
 static int read_plain(struct reading *reading, uint8_t *buffer, struct bd_read_item *items, size_t count, uint64_t bytes,
                       struct bd_error *error)
 {
@@ -60,6 +70,8 @@ static int read_plain(struct reading *reading, uint8_t *buffer, struct bd_read_i
 	int result = bd_file_read_full(reading->fd, buffer, bytes, first->offset, &got, error);
 	if (result < 0)
 		return name_record(reading->source, &items[0], result, error);
+	if (reading->drop)
+		drop(reading->fd, first->offset, bytes);
 	if (got < bytes) {
 		result = bd_records_check(reading->source, first->file, reading->fd, error);
 		if (result == 0)
@@ -92,16 +104,15 @@ static int read_extent(struct reading *reading, uint8_t *buffer, size_t room, st
                        size_t *ret_count, uint64_t *ret_bytes, struct bd_error *error)
 {
 	struct bd_records *source = reading->source;
-	const struct bd_shard_index *index = source->files[items[0].place.file].index;
 	int result = bd_records_borrow(source, items[0].place.file, reading->now_ns, &reading->fd, &reading->close, error);
 	if (result < 0)
 		return result;
-	if (index && bd_shard_index_compression(index) != BD_COMPRESSION_NONE) {
+	if (bd_records_is_compressed(source, items[0].place.file)) {
 		*ret_count = 1;
 		*ret_bytes = wanted(source, &items[0].place);
 		result = read_inflated(reading, buffer, items, *ret_bytes, error);
 	} else {
-		*ret_count = extent_of(source, items, index ? count : 1, room, ret_bytes);
+		*ret_count = extent_of(source, items, count, room, ret_bytes);
 		result = read_plain(reading, buffer, items, *ret_count, *ret_bytes, error);
 	}
 	if (reading->close)
@@ -109,11 +120,12 @@ static int read_extent(struct reading *reading, uint8_t *buffer, size_t room, st
 	return result;
 }
 
-int bd_reader_fill(struct bd_records *source, struct bd_worker *worker, uint8_t *buffer, size_t room, struct bd_read_item *items,
-                   size_t count, size_t *ret_done, struct bd_error *error)
+int bd_reader_fill(struct bd_records *source, struct bd_worker *worker, uint8_t *buffer, size_t room, bool drop_read,
+                   struct bd_read_item *items, size_t count, size_t *ret_done, uint64_t *ret_bytes, struct bd_error *error)
 {
-	struct reading reading = { .source = source, .worker = worker, .now_ns = bd_now_ns() };
-	size_t done = 0, used = 0;
+	struct reading reading = { .source = source, .worker = worker, .now_ns = bd_now_ns(), .drop = drop_read };
+	size_t done = 0;
+	uint64_t used = 0;
 	while (done < count) {
 		size_t taken;
 		uint64_t bytes;
@@ -130,5 +142,6 @@ int bd_reader_fill(struct bd_records *source, struct bd_worker *worker, uint8_t 
 		used += bytes;
 	}
 	*ret_done = done;
+	*ret_bytes = used;
 	return 0;
 }

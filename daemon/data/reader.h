@@ -30,10 +30,12 @@ struct bd_read_item {
 #define BD_READER_GAP_BYTES 4096
 
 /*
- * Reads as many of the items, in order, as fit `buffer` of `room` bytes (one always does: the pipeline sees to that). *ret_done: how many.
- * Damaged ones are stepped over with data NULL. -errno of the disk, -ESTALE: the file has changed; names file and record.
+ * Reads as many of the items, in order, as fit `buffer` of `room` bytes (one always does: the pipeline sees to that). *ret_done: how many;
+ * *ret_bytes: of the buffer. Damaged ones are stepped over with data NULL. `drop`: the page cache need not keep what was read.
+ * -errno of the disk, -ESTALE: the file has changed; names file and record.
  */
-BD_MUST_CHECK int bd_reader_fill(struct bd_records *source, struct bd_worker *worker, uint8_t *buffer, size_t room,
-                                 struct bd_read_item *items, size_t count, size_t *ret_done, struct bd_error *error);
+BD_MUST_CHECK int bd_reader_fill(struct bd_records *source, struct bd_worker *worker, uint8_t *buffer, size_t room, bool drop,
+                                 struct bd_read_item *items, size_t count, size_t *ret_done, uint64_t *ret_bytes,
+                                 struct bd_error *error);
 
 #endif

@@ -213,6 +213,12 @@ void bd_records_name_record(const struct bd_records *source, uint64_t record, ch
 		snprintf(ret_text, size, "%s: record %" PRIu64, path, record);
 }
 
+bool bd_records_is_compressed(const struct bd_records *source, uint32_t file)
+{
+	const struct bd_shard_index *index = source->files[file].index;
+	return index && bd_shard_index_compression(index) != BD_COMPRESSION_NONE;
+}
+
 /* A heap whose root is the smallest of the largest lengths. */
 static void sift_down(uint64_t *heap, uint64_t count)
 {

@@ -77,6 +77,9 @@ void bd_records_name_record(const struct bd_records *source, uint64_t record, ch
 /* Of the record's header; 0 for a file of its own. */
 uint64_t bd_records_header_offset(const struct bd_records *source, const struct bd_place *place);
 
+/* The file is a compressed shard: positions are not those of its bytes. */
+bool bd_records_is_compressed(const struct bd_records *source, uint32_t file);
+
 /* The sum of the lengths of the `count` largest records. */
 uint64_t bd_records_largest_sum(const struct bd_records *source, uint64_t count);
 

@@ -85,6 +85,7 @@ static uint8_t *buffer_of(const struct rows *rows, size_t *ret_room, struct bd_e
 /* Reads as much as the buffer holds, decodes it while it is in the cache, and so on. */
 static int do_items(struct rows *rows, struct bd_error *error)
 {
+	struct bd_pipeline *pipeline = rows->pipeline;
 	size_t room;
 	uint8_t *buffer = buffer_of(rows, &room, error);
 	uint64_t before_ns = bd_now_ns();
@@ -92,10 +93,13 @@ static int do_items(struct rows *rows, struct bd_error *error)
 		return -ENOMEM;
 	for (size_t at = 0; at < rows->count;) {
 		size_t done;
-		int result = bd_reader_fill(&rows->pipeline->source, rows->worker, buffer, room, rows->items + at, rows->count - at,
-		                            &done, error);
+		uint64_t bytes;
+		int result = bd_reader_fill(&pipeline->source, rows->worker, buffer, room, pipeline->readahead.drops,
+		                            rows->items + at, rows->count - at, &done, &bytes, error);
 		uint64_t read_ns = bd_now_ns();
 		rows->run->disk_ns += read_ns - before_ns;
+		if (result == 0)
+			bd_readahead_observe(&pipeline->readahead, read_ns, bytes, read_ns - before_ns);
 		for (size_t i = 0; result == 0 && i < done; i++)
 			result = do_item(rows, &rows->items[at + i], error);
 		before_ns = bd_now_ns();
@@ -140,6 +144,8 @@ void bd_pipeline_work_rows(struct bd_pipeline *pipeline, struct bd_worker *worke
 	struct rows rows = { .pipeline = pipeline, .worker = worker, .job = run->job, .run = run, .items = items };
 	struct bd_error error = { 0 };
 	int result = 0;
+	if (run->first == 0 && rows.job->claim.count)
+		bd_readahead_ask(&pipeline->source, &pipeline->order, &rows.job->claim, bd_now_ns());
 	for (uint32_t done = 0; result == 0 && done < run->count;) {
 		uint32_t count = run->count - done < BD_WORKER_MAX_ROWS ? run->count - done : BD_WORKER_MAX_ROWS;
 		look_up(&rows, run->first + done, count);
