@@ -9,7 +9,7 @@
  *   cons   one page per consumer, the only memory that a client may write: struct bd_shm_cons.
  *
  * Cursors are 64-bit counts of batches and never wrap in practice (2^64 batches); they are compared by differences modulo
- * 2^64 all the same. Entry number n (from 0) lies at index n % entry_count. entry_count is a power of two and at least
+ * 2^64 all the same. Entry number n (from ctl.first, normally 0) lies at index n % entry_count. entry_count is a power of two and at least
  * slot_count, so an entry is never overwritten before the client has released it.
  *
  * Order of stores (all of these words are seq_cst: waiting needs it, and one rule is easier to keep than three):
@@ -64,7 +64,8 @@ struct bd_shm_ctl {
 	uint32_t entry_count, entry_bytes;
 	uint32_t slot_count, array_count;
 	uint64_t slot_bytes, arena_bytes;
-	uint8_t padding0[24];
+	uint64_t first; /* number of this consumer's first entry: where all its cursors begin */
+	uint8_t padding0[16];
 	/* changes with every batch */
 	_Atomic uint64_t head; /* entries published so far */
 	_Atomic uint32_t state; /* enum bd_shm_state */

@@ -46,7 +46,7 @@ struct bd_ring {
 	uint8_t *arena;
 	int arena_fd; /* open for reading only */
 	uint32_t slot_count, entry_count, array_count;
-	uint64_t slot_bytes, arena_bytes;
+	uint64_t slot_bytes, arena_bytes, first_sequence;
 	pthread_mutex_t mutex;
 	/* guarded by mutex */
 	struct bd_ring_consumer *consumers;
@@ -156,6 +156,7 @@ int bd_ring_create(const struct bd_ring_options *options, struct bd_ring **ret_r
 	ring->entry_count = power_of_two_from(options->slots);
 	ring->array_count = options->array_count;
 	ring->slot_bytes = slot_bytes;
+	ring->first_sequence = options->first_sequence;
 	ring->arena_bytes = arena_bytes;
 	ring->state = BD_SHM_RUNNING;
 	pthread_mutex_init(&ring->mutex, NULL);
@@ -395,6 +396,10 @@ static void describe(struct bd_ring_consumer *consumer)
 	ctl->array_count = ring->array_count;
 	ctl->slot_bytes = ring->slot_bytes;
 	ctl->arena_bytes = ring->arena_bytes;
+	ctl->first = consumer->head = consumer->released = ring->first_sequence;
+	atomic_store(&ctl->head, ring->first_sequence);
+	atomic_store(&consumer->cons->released, ring->first_sequence);
+	atomic_store(&consumer->cons->taken, ring->first_sequence);
 	atomic_store(&ctl->state, ring->state);
 	atomic_store_explicit(&ctl->magic, BD_SHM_MAGIC, memory_order_release); /* pairs with bd_ring_view_open_take */
 }

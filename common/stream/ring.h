@@ -34,6 +34,7 @@ struct bd_ring_options {
 	uint32_t slots; /* BD_MIN_SLOTS to BD_MAX_SLOTS */
 	uint64_t slot_bytes; /* rounded up to pages */
 	uint32_t array_count; /* of every batch */
+	uint64_t first_sequence; /* of the entries; 0, or near 2^64 in tests */
 };
 
 /*

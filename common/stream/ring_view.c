@@ -18,7 +18,7 @@ struct bd_ring_view {
 	const struct bd_shm_entry *entries;
 	uint64_t arena_bytes, ctl_bytes, slot_bytes;
 	uint32_t entry_count, slot_count, array_count;
-	uint64_t taken;
+	uint64_t first, taken; /* entry numbers; callers count from 0 */
 	uint32_t ticket, answered;
 };
 
@@ -49,6 +49,7 @@ static int check_ctl(struct bd_ring_view *view, struct bd_error *error)
 	view->slot_count = ctl->slot_count;
 	view->slot_bytes = ctl->slot_bytes;
 	view->array_count = ctl->array_count;
+	view->first = view->taken = ctl->first;
 	bool good = ctl->entry_bytes == sizeof(struct bd_shm_entry) && view->entry_count != 0 &&
 	            (view->entry_count & (view->entry_count - 1)) == 0 && view->entry_count <= BD_MAX_SLOTS &&
 	            view->slot_count <= view->entry_count && view->array_count <= UINT16_MAX &&
@@ -145,7 +146,7 @@ int bd_ring_view_take(struct bd_ring_view *view, struct bd_ring_item *ret_item)
 	    entry.length < sizeof(struct bd_shm_batch) || entry.offset % BD_SHM_ALIGNMENT != 0)
 		return -EPROTO;
 	*ret_item = (struct bd_ring_item){
-		.sequence = entry.sequence,
+		.sequence = entry.sequence - view->first,
 		.epoch = entry.epoch,
 		.batch = entry.batch,
 		.next_epoch = entry.next_epoch,
@@ -168,7 +169,7 @@ bool bd_ring_view_ready(const struct bd_ring_view *view)
 bool bd_ring_view_release(struct bd_ring_view *view, uint64_t sequence)
 {
 	/* seq_cst on both: either the daemon sees the release, or its ticket is seen here. Pairs with ask_for_doorbells() in ring.c. */
-	atomic_store(&view->cons->released, sequence);
+	atomic_store(&view->cons->released, view->first + sequence);
 	uint32_t ticket = atomic_load(&view->ctl->waiting);
 	if (ticket == 0 || ticket == view->answered)
 		return false;
