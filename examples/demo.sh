@@ -35,17 +35,12 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
+classes=t-shirt,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,boot
 step "pictures to TFRecord: 60,000 to train, 10,000 to test"
 "$bin/tfrecord" convert --idx "$pictures/train-images-idx3-ubyte.gz" "$pictures/train-labels-idx1-ubyte.gz" --shards 8 \
-	--output fashion-train --json >convert-train.json
+	--output fashion-train --classes $classes --json >convert-train.json
 "$bin/tfrecord" convert --idx "$pictures/t10k-images-idx3-ubyte.gz" "$pictures/t10k-labels-idx1-ubyte.gz" --shards 1 \
-	--output fashion-test --json >convert-test.json
-names='classes: [t-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, boot]'
-for set in train test; do
-	sed -i '/^classes:/d' "fashion-$set.yaml"
-	echo "$names" >>"fashion-$set.yaml"
-done
-
+	--output fashion-test --classes $classes --json >convert-test.json
 step "the loader daemon: one for all who train on this host"
 socket=$demo/batchd.sock
 "$bin/batchd" --socket "$socket" --dataset train=fashion-train.yaml --dataset test=fashion-test.yaml --memory 512MiB 2>batchd.log &
