@@ -15,8 +15,8 @@
 /* A batch of 16 TiB is a wrong number, not a batch; sums of such sizes do not overflow. */
 #define MAX_SLOT_BYTES (1ull << 44)
 
-/* Values, value_splits, row_splits. */
-#define MAX_ARRAYS_OF_FEATURE 3
+/* Values, value_splits, step_splits, row_splits. */
+#define MAX_ARRAYS_OF_FEATURE 4
 
 /* ---- schema ---- */
 
@@ -70,6 +70,8 @@ static int add_strings(struct bd_layout *layout, struct bd_layout_feature *out, 
 	if (result == 0)
 		result = add_splits(layout, feature->name, ".value_splits", ragged ? 0 : strings + 1, &out->value_splits_array,
 		                    error);
+	if (result == 0 && feature->sequence && feature->varlen)
+		result = add_splits(layout, feature->name, ".step_splits", 0, &out->step_splits_array, error);
 	if (result == 0 && ragged)
 		result = add_splits(layout, feature->name, ".row_splits", layout->rows + 1ull, &out->row_splits_array, error);
 	return result;
@@ -81,6 +83,8 @@ static int add_ragged_numbers(struct bd_layout *layout, struct bd_layout_feature
 	int result = add_array(layout, feature->name, ".values", number_dtype(feature->type), &out->array, error);
 	if (result == 0 && !feature->varlen)
 		result = append_shape(layout, out->array, feature->shape, feature->rank, error);
+	if (result == 0 && feature->sequence && feature->varlen)
+		result = add_splits(layout, feature->name, ".step_splits", 0, &out->step_splits_array, error);
 	if (result == 0)
 		result = add_splits(layout, feature->name, ".row_splits", layout->rows + 1ull, &out->row_splits_array, error);
 	return result;
@@ -130,10 +134,7 @@ static int add_image(struct bd_layout *layout, struct bd_layout_feature *out, st
 static int add_feature(struct bd_layout *layout, struct bd_layout_feature *out, struct bd_error *error)
 {
 	const struct bd_feature *feature = out->feature;
-	out->row_splits_array = out->value_splits_array = BD_LAYOUT_NONE;
-	if (feature->sequence && feature->varlen)
-		return bd_error_set(error, -EINVAL, "feature '%s': a sequence whose steps differ in length is not served",
-		                    feature->name);
+	out->row_splits_array = out->value_splits_array = out->step_splits_array = BD_LAYOUT_NONE;
 	if (feature->type == BD_FEATURE_IMAGE)
 		return add_image(layout, out, error);
 	if (feature->type == BD_FEATURE_BYTES)
@@ -236,8 +237,11 @@ uint64_t bd_layout_var_bytes(const struct bd_layout *layout, uint64_t record_byt
 			continue;
 		enum bd_feature_type type = feature->feature->type;
 		bool ragged = feature->feature->varlen || feature->feature->sequence;
-		factor = bd_max_u64(factor, type == BD_FEATURE_INT64 ? 8 : type == BD_FEATURE_BYTES && ragged ? 5 : 1);
-		bytes += layout->rows * default_bytes(feature) + (layout->rows + 2ull) * sizeof(int64_t) + 3 * BD_SHM_ALIGNMENT;
+		uint64_t own = type == BD_FEATURE_INT64 ? 8 : type == BD_FEATURE_BYTES && ragged ? 5 : 1;
+		/* a step takes two bytes of the record at least, and 8 of step_splits */
+		factor = bd_max_u64(factor, feature->step_splits_array == BD_LAYOUT_NONE ? own : own + 4);
+		bytes += layout->rows * default_bytes(feature) + (layout->rows + 3ull) * sizeof(int64_t) +
+		         MAX_ARRAYS_OF_FEATURE * BD_SHM_ALIGNMENT;
 	}
 	uint64_t values;
 	if (!bd_multiply_u64(record_bytes, factor, &values) || !bd_add_u64(values, bytes, &bytes))
@@ -293,28 +297,34 @@ static uint64_t value_bytes_of(const struct bd_array_schema *schema)
 	return bytes;
 }
 
+/* An array of splits, where the feature has it; its place, or NULL. */
+static int64_t *put_splits(const struct bd_layout *layout, uint8_t *slot, size_t array, uint64_t count, uint64_t slot_bytes,
+                           uint64_t *at)
+{
+	if (array == BD_LAYOUT_NONE)
+		return NULL;
+	uint64_t offset = put(at, count * sizeof(int64_t));
+	if (*at <= slot_bytes)
+		describe_array(layout, slot, array, offset, count);
+	return (int64_t *)(void *)(slot + offset);
+}
+
 static int join_feature(const struct bd_layout *layout, const struct bd_layout_feature *feature, const struct bd_staging *staging,
                         uint8_t *slot, uint64_t slot_bytes, uint32_t rows, uint64_t *at, struct bd_error *error)
 {
 	struct bd_staged_total total = bd_staging_total(staging, feature->part, rows);
-	uint64_t value_bytes = value_bytes_of(&layout->schema.arrays[feature->array]);
-	uint64_t values = put(at, total.value_bytes), value_splits = 0, row_splits = 0;
-	if (feature->value_splits_array != BD_LAYOUT_NONE)
-		value_splits = put(at, (total.strings + 1) * sizeof(int64_t));
-	if (feature->row_splits_array != BD_LAYOUT_NONE)
-		row_splits = put(at, (rows + 1ull) * sizeof(int64_t));
+	uint64_t value_bytes = value_bytes_of(&layout->schema.arrays[feature->array]), values = put(at, total.value_bytes);
+	struct bd_joined_part out = { .values = slot + values };
+	out.value_splits = put_splits(layout, slot, feature->value_splits_array, total.strings + 1, slot_bytes, at);
+	out.step_splits = put_splits(layout, slot, feature->step_splits_array, total.units + 1, slot_bytes, at);
+	out.row_splits = put_splits(layout, slot, feature->row_splits_array, rows + 1ull, slot_bytes, at);
 	if (*at > slot_bytes)
 		return bd_error_set(error, -EFBIG,
 		                    "feature '%s': the batch's values need more than the %" PRIu64
 		                    " bytes of a slot: a smaller batch, fewer slots or more memory helps",
 		                    feature->feature->name, slot_bytes);
 	describe_array(layout, slot, feature->array, values, value_bytes ? total.value_bytes / value_bytes : 0);
-	if (feature->value_splits_array != BD_LAYOUT_NONE)
-		describe_array(layout, slot, feature->value_splits_array, value_splits, total.strings + 1);
-	if (feature->row_splits_array != BD_LAYOUT_NONE)
-		describe_array(layout, slot, feature->row_splits_array, row_splits, rows + 1ull);
-	bd_staging_join(staging, feature->part, rows, slot + values, row_splits ? (int64_t *)(void *)(slot + row_splits) : NULL,
-	                value_splits ? (int64_t *)(void *)(slot + value_splits) : NULL);
+	bd_staging_join(staging, feature->part, rows, &out);
 	return 0;
 }
 

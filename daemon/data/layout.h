@@ -7,7 +7,8 @@
  *
  * Arrays of a feature: fixed numbers and pictures NAME (rows, shape...); var-len numbers NAME.values, NAME.row_splits; strings NAME.values
  * (uint8), NAME.value_splits and, where their number differs from row to row, NAME.row_splits; numbers of sequence features NAME.values
- * (steps, shape...), NAME.row_splits, which counts steps.
+ * (steps, shape...), NAME.row_splits, which counts steps. A var-len sequence feature (its steps differ in length) has NAME.step_splits too: where
+ * each step begins, in values or strings.
  * Threads: read-only after init.
  */
 #ifndef BD_DATA_LAYOUT_H
@@ -29,7 +30,7 @@ struct bd_layout_feature {
 	bool fixed;
 	size_t array; /* in the schema: the array itself, or NAME.values */
 	size_t row_splits_array; /* BD_LAYOUT_NONE: the feature has none */
-	size_t value_splits_array;
+	size_t value_splits_array, step_splits_array;
 	/* fixed */
 	uint64_t offset, row_bytes; /* of row 0 in the slot */
 	/* var-len */

@@ -249,39 +249,57 @@ static int stage_strings(const struct bd_feature *feature, const struct bd_featu
 	return result;
 }
 
+/* The values of one step, behind those of the steps before it; open_steps has made room for what the record can hold. */
 static int stage_step(const struct bd_feature *feature, const struct bd_feature_view *step, struct bd_staged_row *staged,
-                      struct bd_staged_part *part, struct bd_error *error)
+                      struct bd_staged_part *part, size_t room, struct bd_error *error)
 {
-	size_t count;
-	int result = check_kind(feature, step, error);
-	if (result == 0 && feature->type == BD_FEATURE_BYTES) {
+	size_t count = 0, read, size = feature->type == BD_FEATURE_FLOAT ? sizeof(float) : sizeof(int64_t);
+	int result = 0;
+	if (step->kind != BD_VALUE_NONE || !feature->varlen)
+		result = check_kind(feature, step, error);
+	if (result == 0 && step->kind != BD_VALUE_NONE)
 		result = bd_feature_count(step, &count, error);
-		if (result == 0)
-			result = check_count(count, feature->elements, error);
-		return result < 0 ? result : copy_strings(step, staged, part, error);
-	}
-	if (result == 0)
-		result = read_numbers(feature, step, staged->bytes + part->values_at + part->value_bytes, feature->elements, &count,
-		                      error);
-	part->value_bytes += feature->elements * (feature->type == BD_FEATURE_FLOAT ? sizeof(float) : sizeof(int64_t));
-	return result < 0 ? result : check_count(count, feature->elements, error);
+	if (result == 0 && !feature->varlen)
+		result = check_count(count, feature->elements, error);
+	if (result == 0 && count > room)
+		result = bd_error_set(error, -EBADMSG, "has more values than its record has bytes");
+	if (result < 0 || !count)
+		return result;
+	if (feature->type == BD_FEATURE_BYTES)
+		return copy_strings(step, staged, part, error);
+	result = read_numbers(feature, step, staged->bytes + part->values_at + part->value_bytes, count, &read, error);
+	part->value_bytes += count * size;
+	return result;
 }
 
-/* Room for all steps at once, so that they lie together; for strings the map entry's bytes are enough. */
+/*
+ * Room for all steps at once, so that they lie together. *ret_room: values. Every value takes at least one byte of the record (a string
+ * two): what a hostile shape claims beyond that is not allocated.
+ */
 static int open_steps(const struct bd_feature *feature, const struct bd_feature_list_view *list, struct bd_staged_row *staged,
-                      struct bd_staged_part *part, struct bd_error *error)
+                      struct bd_staged_part *part, uint64_t *ret_room, struct bd_error *error)
 {
-	uint64_t values;
-	if (!bd_multiply_u64(list->steps, feature->elements, &values) || values > UINT32_MAX)
-		return bd_error_set(error, -EBADMSG, "has %zu steps of %" PRIu64 " values: too many", list->steps,
-		                    feature->elements);
-	/* Every value takes at least one byte (strings two) of the record: what a hostile shape claims beyond it is not allocated. */
-	if (values > list->entry_length)
+	uint64_t values = list->entry_length;
+	if (!feature->varlen && (!bd_multiply_u64(list->steps, feature->elements, &values) || values > list->entry_length))
 		return bd_error_set(error, -EBADMSG, "has fewer values than %zu steps of its shape need", list->steps);
+	int result = 0;
+	if (feature->varlen)
+		result = bd_staged_row_add(staged, list->steps * sizeof(int64_t), &part->steps_at, error);
+	if (result == 0 && feature->type == BD_FEATURE_BYTES)
+		result = open_strings(values, list->entry_length, staged, part, error);
+	else if (result == 0)
+		result = bd_staged_row_add(staged, values * (feature->type == BD_FEATURE_FLOAT ? sizeof(float) : sizeof(int64_t)),
+		                           &part->values_at, error);
+	*ret_room = values;
+	return result;
+}
+
+/* Values (strings) that the part holds so far. */
+static int64_t values_so_far(const struct bd_feature *feature, const struct bd_staged_part *part)
+{
 	if (feature->type == BD_FEATURE_BYTES)
-		return open_strings(values, list->entry_length, staged, part, error);
-	size_t size = feature->type == BD_FEATURE_FLOAT ? sizeof(float) : sizeof(int64_t);
-	return bd_staged_row_add(staged, values * size, &part->values_at, error);
+		return (int64_t)part->string_count;
+	return (int64_t)(part->value_bytes / (feature->type == BD_FEATURE_FLOAT ? sizeof(float) : sizeof(int64_t)));
 }
 
 static int stage_list(const struct bd_feature *feature, const struct bd_feature_list_view *list, struct bd_staged_row *staged,
@@ -289,21 +307,26 @@ static int stage_list(const struct bd_feature *feature, const struct bd_feature_
 {
 	struct bd_step_cursor cursor;
 	struct bd_feature_view step;
+	uint64_t room = 0;
 	if (!list->present)
-		return feature->has_default ? 0 : missing(error);
-	int result = open_steps(feature, list, staged, part, error);
+		return 0;
+	int result = open_steps(feature, list, staged, part, &room, error);
 	if (result < 0)
 		return result;
 	bd_step_cursor_begin(list, &cursor);
-	while ((result = bd_step_cursor_next(&cursor, &step, error)) > 0) {
-		result = part->units == list->steps ? -EBADMSG : stage_step(feature, &step, staged, part, error);
+	while (part->units < list->steps && (result = bd_step_cursor_next(&cursor, &step, error)) > 0) {
+		int64_t before = values_so_far(feature, part), count;
+		result = stage_step(feature, &step, staged, part, room - (uint64_t)before, error);
 		if (result < 0) {
 			bd_error_prefix(error, "step %" PRIu64, part->units);
 			return result;
 		}
+		count = values_so_far(feature, part) - before;
+		if (feature->varlen)
+			memcpy(staged->bytes + part->steps_at + part->units * sizeof count, &count, sizeof count);
 		part->units++;
 	}
-	return result;
+	return result < 0 ? result : 0;
 }
 
 /* ---- a row ---- */

@@ -6,8 +6,8 @@
  * straight into the row, var-len values into the row's staging.
  *
  * Where TensorFlow's rules leave a choice: a default fills in for a key that is absent (or that holds no list at all), never for an empty
- * list; a wrong kind or count is a fault of the record; a var-len feature that is absent has no values; a sequence feature that is
- * absent is a fault, or has no steps where a default is given.
+ * list; a wrong kind or count is a fault of the record; a var-len feature that is absent has no values, a feature list that is
+ * absent no steps.
  * Threads: a plan is read-only; scratch belongs to one thread.
  */
 #ifndef BD_DATA_ROW_H

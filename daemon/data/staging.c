@@ -103,37 +103,47 @@ struct bd_staged_total bd_staging_total(const struct bd_staging *staging, size_t
 	return total;
 }
 
-/* `at`: where this row's first string begins. */
-static int64_t *join_lengths(const uint8_t *lengths, size_t count, int64_t at, int64_t *ret_splits)
+/* Running sums of `count` lengths from `at` on. */
+static int64_t add_up(const uint8_t *lengths, size_t count, int64_t at, int64_t *ret_splits)
 {
 	for (size_t i = 0; i < count; i++) {
 		int64_t length;
 		memcpy(&length, lengths + i * sizeof length, sizeof length);
 		at += length;
-		*ret_splits++ = at;
+		ret_splits[i] = at;
 	}
-	return ret_splits;
+	return at;
 }
 
-void bd_staging_join(const struct bd_staging *staging, size_t part, uint32_t rows, uint8_t *ret_values, int64_t *ret_row_splits,
-                     int64_t *ret_value_splits)
+static void begin_splits(int64_t **splits)
 {
-	int64_t units = 0, bytes = 0;
-	if (ret_row_splits)
-		*ret_row_splits++ = 0;
-	if (ret_value_splits)
-		*ret_value_splits++ = 0;
+	if (*splits)
+		*(*splits)++ = 0;
+}
+
+void bd_staging_join(const struct bd_staging *staging, size_t part, uint32_t rows, const struct bd_joined_part *out)
+{
+	struct bd_joined_part at = *out;
+	int64_t units = 0, bytes = 0, in_steps = 0;
+	begin_splits(&at.row_splits);
+	begin_splits(&at.value_splits);
+	begin_splits(&at.step_splits);
 	for (uint32_t i = 0; i < rows; i++) {
 		const struct bd_staged_row *row = &staging->rows[i];
 		const struct bd_staged_part *staged = &row->parts[part];
 		if (staged->value_bytes)
-			memcpy(ret_values + bytes, row->bytes + staged->values_at, staged->value_bytes);
-		if (ret_value_splits && staged->string_count)
-			ret_value_splits = join_lengths(row->bytes + staged->lengths_at, staged->string_count, bytes,
-			                                ret_value_splits);
+			memcpy(at.values + bytes, row->bytes + staged->values_at, staged->value_bytes);
+		if (at.value_splits && staged->string_count) {
+			add_up(row->bytes + staged->lengths_at, staged->string_count, bytes, at.value_splits);
+			at.value_splits += staged->string_count;
+		}
+		if (at.step_splits && staged->units) {
+			in_steps = add_up(row->bytes + staged->steps_at, staged->units, in_steps, at.step_splits);
+			at.step_splits += staged->units;
+		}
 		bytes += (int64_t)staged->value_bytes;
 		units += (int64_t)staged->units;
-		if (ret_row_splits)
-			*ret_row_splits++ = units;
+		if (at.row_splits)
+			*at.row_splits++ = units;
 	}
 }

@@ -7,6 +7,7 @@
  *   values   `value_bytes` bytes, elements of the feature's type one after the other
  *   strings  lengths of the strings (int64), for features of type bytes
  *   units    what row_splits counts: values, strings or steps
+ *   steps    where the steps of a sequence differ in length: values (strings) of each step (int64), one a unit
  * Threads: a row belongs to the one worker that fills it; joining comes after all of them.
  */
 #ifndef BD_DATA_STAGING_H
@@ -20,6 +21,7 @@
 struct bd_staged_part {
 	size_t values_at, value_bytes; /* in the row's buffer */
 	size_t lengths_at, string_count;
+	size_t steps_at; /* of features with step_splits */
 	uint64_t units;
 };
 
@@ -61,8 +63,14 @@ struct bd_staged_total {
 };
 struct bd_staged_total bd_staging_total(const struct bd_staging *staging, size_t part, uint32_t rows);
 
-/* Writes one part of all rows: values, row_splits (rows + 1) and, where given, value_splits (strings + 1). Splits may be NULL. */
-void bd_staging_join(const struct bd_staging *staging, size_t part, uint32_t rows, uint8_t *ret_values, int64_t *ret_row_splits,
-                     int64_t *ret_value_splits);
+/*
+ * Writes one part of all rows: values, row_splits (rows + 1), value_splits (strings + 1: where each string begins) and step_splits
+ * (units + 1: where each step begins, counted in values or strings). Splits may be NULL.
+ */
+struct bd_joined_part {
+	uint8_t *values;
+	int64_t *row_splits, *value_splits, *step_splits;
+};
+void bd_staging_join(const struct bd_staging *staging, size_t part, uint32_t rows, const struct bd_joined_part *out);
 
 #endif

@@ -101,6 +101,7 @@ static inline size_t bd_dtype_bytes(enum bd_dtype dtype)
  * One array of every batch. shape[0] is the number of rows of a full batch of this rank, or -1 where the first dimension
  * differs from batch to batch: a feature of varying length gives NAME.values and NAME.row_splits (int64, rows + 1), a bytes feature
  * NAME.values (uint8, all strings) and NAME.value_splits (int64, strings + 1).
+ * A sequence whose steps differ in length also has NAME.step_splits: where each step begins; its row_splits count steps.
  */
 struct bd_array_schema {
 	const char *name;

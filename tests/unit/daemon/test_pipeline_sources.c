@@ -324,42 +324,132 @@ static void damaged_length_costs_one_number_and_is_listed(void **state)
 	free(path);
 }
 
-/* The records of sequence.tfrecord whose feature list `frames` has 4 floats a step. */
+static bool golden(const char *name, const char *rest, char *ret_text, size_t size)
+{
+	char path[512];
+	if (!bd_shared_path(name, path, sizeof path)) {
+		print_message("missing: ../shared/%s\n", name);
+		return false;
+	}
+	snprintf(ret_text, size, "shards: %s\n%s", path, rest);
+	return true;
+}
+
+static const int64_t *int64s(const struct bd_ring_item *item, uint32_t array, int64_t *ret_count)
+{
+	struct bd_ring_array found;
+	assert_int_equal(bd_ring_item_array(item, array, &found), 0);
+	*ret_count = found.shape[0];
+	return (const int64_t *)(const void *)found.data;
+}
+
 static void golden_sequences_have_their_steps(void **state)
 {
 	(void)state;
-	char path[512], text[1024];
-	if (!bd_shared_path("golden/tfrecords/sequence.tfrecord", path, sizeof path)) {
-		print_message("missing: ../shared/golden/tfrecords/sequence.tfrecord\n");
+	char text[1024];
+	if (!golden("golden/tfrecords/sequence.tfrecord",
+	            "features: {id: {type: int64, default: -1}}\n"
+	            "sequence_features: {frames: {type: float, shape: [4]}, nums: {type: int64, varlen: true}, words: {type: "
+	            "bytes, varlen: true}}\n"
+	            "on_error: skip\nskip_limit: 1.0\n",
+	            text, sizeof text))
 		skip();
-	}
-	snprintf(text, sizeof text,
-	         "shards: %s\nfeatures: {id: {type: int64, default: -1}}\nsequence_features: {frames: {type: float, shape: [4]}}\n"
-	         "on_error: skip\nskip_limit: 1.0\n",
-	         path);
 	struct fixture fixture;
 	struct bd_stream_spec spec = spec_of(64, BD_SHUFFLE_NONE);
 	struct bd_ring_item item;
-	struct bd_ring_array values, splits;
-	const uint64_t *records;
-	uint32_t arrays;
-	open_stream(&fixture, 2, MEMORY, text, &spec);
-	assert_int_equal(bd_test_next(&fixture.consumer, 60000, &item), 0);
-	assert_int_equal(bd_ring_item_records(&item, &arrays, &records), 0);
-	assert_int_equal(arrays, 3);
-	assert_int_equal(records[0], 1); /* record 0 has no frames */
-	assert_int_equal(bd_ring_item_array(&item, 1, &values), 0);
-	assert_int_equal(bd_ring_item_array(&item, 2, &splits), 0);
-	const int64_t *row_splits = (const int64_t *)(const void *)splits.data;
-	assert_int_equal(splits.shape[0], item.rows + 1);
-	assert_int_equal(row_splits[0], 0);
-	assert_int_equal(row_splits[1], 3);
-	assert_int_equal(values.shape[0], row_splits[item.rows]);
-	assert_int_equal(values.shape[1], 4);
+	struct bd_ring_array values;
+	int64_t count;
 	uint32_t bits;
+	open_stream(&fixture, 2, MEMORY, text, &spec);
+	assert_int_equal(bd_pipeline_schema(fixture.pipeline)->array_count, 10);
+	assert_string_equal(bd_pipeline_schema(fixture.pipeline)->arrays[4].name, "nums.step_splits");
+	assert_int_equal(bd_test_next(&fixture.consumer, 60000, &item), 0);
+	assert_true(item.rows >= 2);
+	/* frames: record 0 has none, record 1 three steps of four */
+	const int64_t *splits = int64s(&item, 2, &count);
+	assert_int_equal(count, item.rows + 1);
+	assert_int_equal(splits[1], 0);
+	assert_int_equal(splits[2], 3);
+	assert_int_equal(bd_ring_item_array(&item, 1, &values), 0);
+	assert_int_equal(values.shape[0], splits[item.rows]);
+	assert_int_equal(values.shape[1], 4);
 	memcpy(&bits, values.data + 4, sizeof bits);
 	assert_int_equal(bits, 0x3e902b5e);
+	/* nums of record 0: [[1], [2, 3], [-4, 5, 6]] */
+	static const int64_t nums[] = { 1, 2, 3, -4, 5, 6 }, steps[] = { 0, 1, 3, 6 };
+	assert_memory_equal(int64s(&item, 3, &count), nums, sizeof nums);
+	assert_memory_equal(int64s(&item, 4, &count), steps, sizeof steps);
+	assert_int_equal(int64s(&item, 5, &count)[1], 3);
+	/* words of record 0: [["a", "bb"], [], ["ccc"]] */
+	static const int64_t strings[] = { 0, 1, 3, 6 }, word_steps[] = { 0, 2, 2, 3 };
+	assert_int_equal(bd_ring_item_array(&item, 6, &values), 0);
+	assert_memory_equal(values.data, "abbccc", 6);
+	assert_memory_equal(int64s(&item, 7, &count), strings, sizeof strings);
+	assert_memory_equal(int64s(&item, 8, &count), word_steps, sizeof word_steps);
+	assert_int_equal(int64s(&item, 9, &count)[1], 3);
 	close_stream(&fixture);
+}
+
+/* parse.tfrecord, as parse.json says of its specifications. */
+static void golden_specifications_are_kept(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *features;
+		uint32_t rows;
+		int64_t records[6];
+		int64_t values[9];
+		int64_t value_count;
+	} cases[] = {
+		{ "{i: {type: int64, shape: [3]}}", 2, { 0, 1 }, { 1, 2, 3, 4, 5, 6 }, 6 },
+		{ "{i: {type: int64, shape: [3], default: -1}}", 3, { 0, 1, 2 }, { 1, 2, 3, 4, 5, 6, -1, -1, -1 }, 9 },
+		{ "{i: {type: int64, varlen: true}}", 5, { 0, 1, 2, 3, 4 }, { 1, 2, 3, 4, 5, 6, 7, 8 }, 8 },
+		{ "{i: {type: int64, shape: [2]}}", 1, { 4 }, { 7, 8 }, 2 },
+	};
+	for (size_t i = 0; i < BD_COUNT_OF(cases); i++) {
+		char text[1024], rest[256];
+		struct fixture fixture;
+		struct bd_stream_spec spec = spec_of(6, BD_SHUFFLE_NONE);
+		struct bd_ring_item item;
+		const uint64_t *records;
+		uint32_t arrays;
+		int64_t count;
+		snprintf(rest, sizeof rest, "features: %s\non_error: skip\nskip_limit: 1.0\n", cases[i].features);
+		if (!golden("golden/tfrecords/parse.tfrecord", rest, text, sizeof text))
+			skip();
+		open_stream(&fixture, 2, MEMORY, text, &spec);
+		assert_int_equal(bd_test_next(&fixture.consumer, 60000, &item), 0);
+		assert_int_equal(item.rows, cases[i].rows);
+		assert_int_equal(bd_ring_item_records(&item, &arrays, &records), 0);
+		assert_memory_equal(records, cases[i].records, item.rows * sizeof *records);
+		assert_memory_equal(int64s(&item, 0, &count), cases[i].values, (size_t)cases[i].value_count * sizeof(int64_t));
+		close_stream(&fixture);
+	}
+}
+
+/* The batch of the tutorial's input function, bit for bit. */
+static void golden_input_values_are_equal(void **state)
+{
+	(void)state;
+	char text[1024], path[512];
+	struct bd_npy expected;
+	if (!golden("golden/input_fn/pictures_nearest.tfrecord",
+	            "features:\n  image: {type: image, encoding: raw, shape: [150, 150, 3], channels: bgr, mean: 116.779}\n"
+	            "  label: {type: int64}\n",
+	            text, sizeof text) ||
+	    !bd_shared_path("golden/input_fn/batch_nearest.npy", path, sizeof path) || !bd_npy_load(path, &expected))
+		skip();
+	struct fixture fixture;
+	struct bd_stream_spec spec = spec_of(8, BD_SHUFFLE_NONE);
+	struct bd_ring_item item;
+	struct bd_ring_array image;
+	open_stream(&fixture, 2, MEMORY, text, &spec);
+	assert_int_equal(bd_test_next(&fixture.consumer, 60000, &item), 0);
+	assert_int_equal(bd_ring_item_array(&item, 0, &image), 0);
+	assert_int_equal(image.bytes, expected.count * sizeof(float));
+	assert_memory_equal(image.data, expected.data, image.bytes);
+	close_stream(&fixture);
+	bd_npy_free(&expected);
 }
 
 int main(void)
@@ -374,6 +464,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(broken_picture_is_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_length_costs_one_number_and_is_listed, setup, teardown),
 		cmocka_unit_test_setup_teardown(golden_sequences_have_their_steps, setup, teardown),
+		cmocka_unit_test_setup_teardown(golden_specifications_are_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(golden_input_values_are_equal, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
