@@ -10,6 +10,12 @@
 #include "common/image/kernels.h"
 #include "common/image/png.h"
 
+/*
+ * libjpeg-turbo's colour conversion writes around the cache where a line begins at a multiple of 32, and each line here is read
+ * at once: from memory, that was a quarter of all time. So lines begin beside such a multiple.
+ */
+#define LINE_OFFSET 16u
+
 void bd_source_init(struct bd_source *ret_source, uint64_t memory_limit_bytes)
 {
 	*ret_source = (struct bd_source){ .memory_limit = memory_limit_bytes };
@@ -19,7 +25,7 @@ void bd_source_finish(struct bd_source *source)
 {
 	bd_jpeg_destroy(source->jpeg);
 	bd_png_destroy(source->png);
-	free(source->buffer);
+	free(source->block);
 	*source = (struct bd_source){ 0 };
 }
 
@@ -125,13 +131,17 @@ int bd_source_open(struct bd_source *source, const struct bd_image_options *opti
 
 static int reserve(struct bd_source *source, uint32_t width, struct bd_error *error)
 {
-	size_t room = (size_t)width * 3 + 2 * BD_LINE_SLACK;
-	if (room <= source->buffer_room)
+	size_t room = ((size_t)width * 3 + LINE_OFFSET + BD_LINE_SLACK + 63) / 64 * 64;
+	if (room <= source->block_room)
 		return 0;
-	free(source->buffer);
-	source->buffer = calloc(room, 1); /* zeroed: kernels read past a line's end, and weigh that with 0 */
-	source->buffer_room = source->buffer ? room : 0;
-	return source->buffer ? 0 : bd_error_set(error, -ENOMEM, "no memory for a line of %u pixels", width);
+	free(source->block);
+	source->block = aligned_alloc(64, room);
+	source->block_room = source->block ? room : 0;
+	if (!source->block)
+		return bd_error_set(error, -ENOMEM, "no memory for a line of %u pixels", width);
+	memset(source->block, 0, room); /* kernels read past a line's end, and weigh that with 0 */
+	source->buffer = source->block + LINE_OFFSET;
+	return 0;
 }
 
 /* x / denominator to the nearest whole pixel. */

@@ -24,8 +24,8 @@ struct bd_source {
 	uint64_t memory_limit;
 	struct bd_jpeg *jpeg; /* made when the first JPEG comes */
 	struct bd_png *png;
-	uint8_t *buffer; /* one line with slack on both sides */
-	size_t buffer_room;
+	uint8_t *block, *buffer; /* one line, with slack behind it; `buffer` begins within `block` */
+	size_t block_room;
 	/* of the current picture */
 	enum bd_image_encoding encoding; /* JPEG, PNG or RAW; never AUTO */
 	const uint8_t *pixels; /* raw */
