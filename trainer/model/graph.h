@@ -82,6 +82,13 @@ const float *bd_graph_forward(struct bd_graph *graph, const struct bd_graph_inpu
  */
 void bd_graph_backward(struct bd_graph *graph, const float *output_gradient);
 
+/*
+ * Runs task(argument, 0 .. count - 1) on the graph's threads, each index once, and returns when all are done: for the
+ * optimizer's pieces between backward and the next forward.
+ */
+void bd_graph_parallel(struct bd_graph *graph, size_t count, void (*task)(const void *argument, size_t index),
+                       const void *argument);
+
 /* sum over parameters of l2 * sum(w^2): what Keras adds to the loss. */
 double bd_graph_penalty(const struct bd_graph *graph);
 

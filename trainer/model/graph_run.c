@@ -199,3 +199,24 @@ void bd_graph_backward(struct bd_graph *graph, const float *output_gradient)
 	}
 	add_penalties(graph);
 }
+
+/* ---- */
+
+struct outside_task {
+	void (*task)(const void *argument, size_t index);
+	const void *argument;
+};
+
+static void run_outside_task(const void *argument, size_t index, float *scratch)
+{
+	(void)scratch;
+	const struct outside_task *outside = argument;
+	outside->task(outside->argument, index);
+}
+
+void bd_graph_parallel(struct bd_graph *graph, size_t count, void (*task)(const void *argument, size_t index), const void *argument)
+{
+	struct bd_run run = whole_run(graph);
+	struct outside_task outside = { task, argument };
+	bd_run_tasks(&run, count, run_outside_task, &outside);
+}
