@@ -158,11 +158,14 @@ static int read_gzip_header(struct bd_inflater *inflater, struct bd_error *error
 {
 	uint8_t header[10];
 	inflater->header_crc = 0;
-	int result = read_bytes(inflater, header, sizeof header, error);
+	int result = read_bytes(inflater, header, 2, error);
 	if (result < 0)
 		return result;
 	if (header[0] != 0x1f || header[1] != 0x8b)
 		return damaged(inflater, inflater->members ? "rubbish behind the last member" : "not gzip", error);
+	result = read_bytes(inflater, header + 2, sizeof header - 2, error);
+	if (result < 0)
+		return result;
 	if (header[2] != Z_DEFLATED || header[3] & 0xe0)
 		return damaged(inflater, "unknown compression method or flags", error);
 	return read_gzip_extras(inflater, header[3], error);

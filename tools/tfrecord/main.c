@@ -6,6 +6,10 @@ int main(int argc, char **argv)
 {
 	static const struct bd_subcommand commands[] = {
 		{ "convert", "pictures to shards, with the dataset file beside them", bd_tfrecord_convert },
+		{ "info", "records, bytes, compression, features with kinds and shapes", bd_tfrecord_info },
+		{ "cat", "shows records", bd_tfrecord_cat },
+		{ "verify", "checks every CRC", bd_tfrecord_verify },
+		{ "index", "writes where the records lie, beside the shard", bd_tfrecord_index },
 	};
 	return bd_subcommand_run("tfrecord", "Makes, checks and shows TFRecord files.", commands, BD_COUNT_OF(commands), argc,
 	                         argv);

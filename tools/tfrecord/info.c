@@ -1,0 +1,226 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/arithmetic.h"
+#include "common/base/options.h"
+#include "common/base/progress.h"
+#include "common/base/units.h"
+#include "common/record/record_reader.h"
+#include "tools/tfrecord/commands.h"
+#include "tools/tfrecord/feature_table.h"
+#include "tools/tfrecord/record_json.h"
+#include "tools/tfrecord/shard_files.h"
+
+struct totals {
+	uint64_t records, damaged, bytes, stream_bytes, longest;
+	unsigned compressions; /* bit 1 << enum bd_compression */
+};
+
+struct informing {
+	bool json, quiet;
+	uint64_t sample; /* records of each file whose features are looked at */
+	uint64_t examples, sequence_examples, others;
+	struct totals totals; /* of all files */
+	struct bd_feature_table table;
+	struct bd_example example;
+	struct bd_sequence_example sequence_example;
+};
+
+static int look_at_record(struct informing *informing, const struct bd_record *record, struct bd_error *error)
+{
+	struct bd_sequence_example *sequence = &informing->sequence_example;
+	if (bd_record_is_sequence_example(record->data, record->length, sequence) && sequence->list_count) {
+		informing->sequence_examples++;
+		return bd_feature_table_add_sequence(&informing->table, sequence, error);
+	}
+	if (bd_record_is_example(record->data, record->length, &informing->example)) {
+		informing->examples++;
+		return bd_feature_table_add(&informing->table, &informing->example, error);
+	}
+	informing->others++;
+	return 0;
+}
+
+/* Counts all records, and looks into the first ones. */
+static int read_records(struct informing *informing, struct bd_record_reader *reader, struct totals *totals,
+                        struct bd_progress *progress, struct bd_error *error)
+{
+	struct bd_record record;
+	int result;
+	for (;;) {
+		reader->bodies = reader->number < informing->sample;
+		if (bd_shard_files_interrupted())
+			return bd_error_set(error, -EINTR, "interrupted");
+		result = bd_record_reader_next(reader, &record, error);
+		if (result <= 0)
+			break;
+		totals->records += record.end > record.offset; /* a bad trailer behind the last record is none */
+		totals->longest = bd_max_u64(totals->longest, record.length);
+		if (record.damage != BD_DAMAGE_NONE)
+			totals->damaged++;
+		else if (record.data && (result = look_at_record(informing, &record, error)) < 0)
+			return result;
+		bd_progress_update(progress, bd_shard_stream_file_position(&reader->stream), NULL);
+	}
+	bd_progress_update(progress, reader->stream.size, NULL);
+	totals->bytes = reader->stream.size;
+	totals->stream_bytes = reader->offset;
+	totals->compressions = 1u << reader->stream.compression;
+	return result;
+}
+
+static int read_file(struct informing *informing, const struct bd_shard_file *file, struct totals *totals, struct bd_error *error)
+{
+	struct bd_record_reader reader;
+	int fd = bd_shard_file_open(file, error);
+	if (fd < 0)
+		return fd;
+	int result = bd_record_reader_init(&reader, fd, file->compression, true, 0, error);
+	if (result == 0) {
+		struct bd_progress *progress = bd_progress_create(file->path, reader.stream.size, "bytes", informing->quiet);
+		result = read_records(informing, &reader, totals, progress, error);
+		bd_progress_finish(progress);
+		bd_record_reader_finish(&reader);
+	}
+	if (result < 0)
+		bd_error_prefix(error, "%s", file->path);
+	close(fd);
+	return result;
+}
+
+static void add_totals(struct totals *all, const struct totals *one)
+{
+	all->records += one->records;
+	all->damaged += one->damaged;
+	all->bytes += one->bytes;
+	all->stream_bytes += one->stream_bytes;
+	all->longest = bd_max_u64(all->longest, one->longest);
+	all->compressions |= one->compressions;
+}
+
+/* ---- showing ---- */
+
+static const char *compression_name(const struct totals *totals)
+{
+	for (enum bd_compression c = BD_COMPRESSION_NONE; c <= BD_COMPRESSION_ZLIB; c++)
+		if (totals->compressions == 1u << c)
+			return bd_compression_names[c];
+	return "mixed";
+}
+
+static json_t *totals_json(const struct totals *totals)
+{
+	return json_pack("{s:I, s:I, s:I, s:s, s:I, s:I}", "records", (json_int_t)totals->records, "bytes",
+	                 (json_int_t)totals->bytes, "uncompressed_bytes", (json_int_t)totals->stream_bytes, "compression",
+	                 compression_name(totals), "longest_record", (json_int_t)totals->longest, "damaged",
+	                 (json_int_t)totals->damaged);
+}
+
+static int print_file(const struct informing *informing, const char *path, const struct totals *totals, struct bd_error *error)
+{
+	char size[32];
+	if (informing->json) {
+		json_t *line = totals_json(totals);
+		json_object_set_new(line, "file", bd_json_text(path, strlen(path)));
+		return bd_json_print_line(stdout, line, error);
+	}
+	bd_format_size(totals->bytes, size, sizeof size);
+	fprintf(stderr, "%s: %" PRIu64 " records, %s, compression %s", path, totals->records, size, compression_name(totals));
+	if (totals->damaged)
+		fprintf(stderr, ", %" PRIu64 " damaged ('tfrecord verify' lists them)", totals->damaged);
+	fputc('\n', stderr);
+	return 0;
+}
+
+static const char *record_type(const struct informing *informing)
+{
+	if (informing->sequence_examples)
+		return informing->others ? "mixed" : "SequenceExample";
+	if (informing->examples)
+		return informing->others ? "mixed" : "Example";
+	return informing->others ? "unknown" : "none";
+}
+
+/* The last line: all files together; of a single one with its name. */
+static int print_result(const struct informing *informing, const struct bd_shard_files *files, struct bd_error *error)
+{
+	uint64_t looked_at = informing->examples + informing->sequence_examples + informing->others;
+	if (!informing->json) {
+		fprintf(stderr, "%" PRIu64 " records; features of the %" PRIu64 " looked at (%s):\n", informing->totals.records,
+		        looked_at, record_type(informing));
+		bd_feature_table_print(&informing->table, stderr);
+		return 0;
+	}
+	json_t *line = totals_json(&informing->totals);
+	if (files->count == 1)
+		json_object_set_new(line, "file", bd_json_text(files->items[0].path, strlen(files->items[0].path)));
+	json_object_set_new(line, "files", json_integer((json_int_t)files->count));
+	json_object_set_new(line, "type", json_string(record_type(informing)));
+	json_object_set_new(line, "looked_at", json_integer((json_int_t)looked_at));
+	json_object_set_new(line, "features", bd_feature_table_json(&informing->table, false));
+	if (informing->sequence_examples)
+		json_object_set_new(line, "sequence_features", bd_feature_table_json(&informing->table, true));
+	return bd_json_print_line(stdout, line, error);
+}
+
+static int run(struct informing *informing, const struct bd_arguments *words, struct bd_error *error)
+{
+	struct bd_shard_files files;
+	int result = bd_shard_files_of(words->words, words->word_count, &files, error);
+	if (result < 0)
+		return result;
+	for (size_t i = 0; result == 0 && i < files.count; i++) {
+		struct totals totals = { 0 };
+		result = read_file(informing, &files.items[i], &totals, error);
+		if (result < 0)
+			break;
+		add_totals(&informing->totals, &totals);
+		if (files.count > 1 || !informing->json)
+			result = print_file(informing, files.items[i].path, &totals, error);
+	}
+	if (result == 0)
+		result = print_result(informing, &files, error);
+	bd_feature_table_finish(&informing->table);
+	bd_example_finish(&informing->example);
+	bd_sequence_example_finish(&informing->sequence_example);
+	bd_shard_files_finish(&files);
+	return result;
+}
+
+int bd_tfrecord_info(int argc, char **argv)
+{
+	struct informing informing = { .sample = 1000 };
+	const struct bd_option options[] = {
+		{ .name = "sample",
+		  .kind = BD_OPTION_U64,
+		  .value = &informing.sample,
+		  .argument = "N",
+		  .help = "look into the first N records of each file for their features [1000]" },
+	};
+	const struct bd_command command = {
+		.program = "tfrecord",
+		.name = "info",
+		.usage = "FILE|DATASET.yaml... [options]",
+		.summary = "Tells records, bytes, compression, and the features with their kinds and shapes. Damage is counted, "
+			   "not refused.",
+		.groups = { { .options = options, .count = BD_COUNT_OF(options) } },
+		.minimum_words = 1,
+		.maximum_words = SIZE_MAX,
+	};
+	struct bd_arguments words;
+	struct bd_error error = { 0 };
+	if (bd_command_parse(&command, argc, argv, &words, &error))
+		return bd_usage_error(&command, &error);
+	int status = BD_EXIT_DONE;
+	if (!words.done) {
+		informing.json = words.json;
+		informing.quiet = words.quiet;
+		bd_shard_files_catch_signals();
+		status = bd_shard_files_exit("tfrecord info", run(&informing, &words, &error), &error);
+	}
+	bd_arguments_finish(&words);
+	return status;
+}
