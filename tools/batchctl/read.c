@@ -109,7 +109,7 @@ static int print_result(const struct reading *reading, struct bd_stream *stream,
 	return 0;
 }
 
-static int run(struct reading *reading, const struct bd_target *target, const char *dataset, const struct bd_stream_spec *spec,
+static int run(struct reading *reading, struct bd_target *target, const char *dataset, const struct bd_stream_spec *spec,
                struct bd_error *error)
 {
 	struct bd_client *client = NULL;
@@ -118,7 +118,7 @@ static int run(struct reading *reading, const struct bd_target *target, const ch
 	if (result == 0)
 		result = bd_target_connect(target, &client, error);
 	if (result == 0)
-		result = bd_target_open(client, dataset, spec, reading->quiet, &stream, error);
+		result = bd_target_open(target, client, dataset, spec, reading->quiet, &stream, error);
 	if (result == 0)
 		result = read_batches(reading, stream, error);
 	if (result == 0)

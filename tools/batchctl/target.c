@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,35 +74,37 @@ int bd_target_connect_running(const struct bd_target *target, struct bd_client *
 	return bd_client_connect(socket, NULL, ret_client, error);
 }
 
-struct opening {
-	struct bd_progress *progress;
-	bool quiet;
-};
-
 static void show_opening(void *context, const char *what, uint64_t done, uint64_t total)
 {
-	struct opening *opening = context;
-	if (!opening->progress)
-		opening->progress = bd_progress_create(what, total, "bytes", opening->quiet);
-	bd_progress_set_total(opening->progress, total);
-	bd_progress_update(opening->progress, done, NULL);
+	struct bd_target *target = context;
+	/* After the first opening this means that the daemon went away: one line is enough. */
+	if (target->opened) {
+		if (!target->quiet && !target->away)
+			fputs(BD_BATCHCTL ": the daemon is away; connecting again\n", stderr);
+		target->away = true;
+		return;
+	}
+	if (!target->progress)
+		target->progress = bd_progress_create(what, total, "bytes", target->quiet);
+	bd_progress_set_total(target->progress, total);
+	bd_progress_update(target->progress, done, NULL);
 }
 
-int bd_target_open(struct bd_client *client, const char *dataset, const struct bd_stream_spec *spec, bool quiet,
-                   struct bd_stream **ret_stream, struct bd_error *error)
+int bd_target_open(struct bd_target *target, struct bd_client *client, const char *dataset, const struct bd_stream_spec *spec,
+                   bool quiet, struct bd_stream **ret_stream, struct bd_error *error)
 {
-	struct opening opening = { .quiet = quiet };
 	struct bd_stream_request request;
 	bd_stream_request_init(&request);
 	request.dataset = dataset;
 	request.spec = *spec;
 	request.interruptible = true;
 	request.on_progress = show_opening;
-	request.context = &opening;
-	struct bd_stream *stream;
-	int result = bd_stream_open(client, &request, &stream, error);
-	bd_progress_finish(opening.progress);
-	if (result == 0)
-		*ret_stream = stream;
+	request.context = target;
+	target->quiet = quiet;
+	target->opened = false;
+	int result = bd_stream_open(client, &request, ret_stream, error);
+	bd_progress_finish(target->progress);
+	target->progress = NULL;
+	target->opened = true;
 	return result;
 }

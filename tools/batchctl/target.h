@@ -11,11 +11,16 @@
 
 #define BD_TARGET_OPTION_COUNT 3
 
+struct bd_progress;
+
 /* --connect, --memory, --threads. */
 struct bd_target {
 	const char *connect;
 	uint64_t memory_bytes, threads;
 	struct bd_option options[BD_TARGET_OPTION_COUNT];
+	/* What is shown while a stream is opened, or opened again: lives as long as the streams. */
+	struct bd_progress *progress;
+	bool quiet, opened, away;
 };
 
 /* The option table; with_private false leaves out what only a private daemon takes. Returns the group for struct bd_command. */
@@ -27,9 +32,10 @@ BD_MUST_CHECK int bd_target_connect(const struct bd_target *target, struct bd_cl
 /* Connects to a running daemon only: questions to a daemon that was started for them make no sense. */
 BD_MUST_CHECK int bd_target_connect_running(const struct bd_target *target, struct bd_client **ret_client, struct bd_error *error);
 
-/* Opens a stream, showing the index being built. Interrupted by SIGINT and SIGTERM after bd_interrupt_catch. */
-BD_MUST_CHECK int bd_target_open(struct bd_client *client, const char *dataset, const struct bd_stream_spec *spec, bool quiet,
-                                 struct bd_stream **ret_stream, struct bd_error *error);
+/* Opens a stream, showing the index being built; *target outlives it. Interrupted by SIGINT and SIGTERM after bd_interrupt_catch. */
+BD_MUST_CHECK int bd_target_open(struct bd_target *target, struct bd_client *client, const char *dataset,
+                                 const struct bd_stream_spec *spec, bool quiet, struct bd_stream **ret_stream,
+                                 struct bd_error *error);
 
 /* From now on SIGINT and SIGTERM set a flag and end waits with -EINTR. */
 void bd_interrupt_catch(void);
