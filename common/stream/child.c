@@ -40,7 +40,7 @@ static bool beside_ourselves(char *ret_path, size_t size)
 	return wrote > 0 && (size_t)wrote < size && access(ret_path, X_OK) == 0;
 }
 
-static const char *find_program(const struct bd_daemon_options *options, char *buffer, size_t size)
+const char *bd_child_program(const struct bd_daemon_options *options, char *buffer, size_t size)
 {
 	const char *named = options->program ? options->program : getenv("BATCHD_DAEMON");
 	if (named && named[0])
@@ -80,7 +80,7 @@ static int spawn(const char *program, char *const *arguments, int socket, pid_t 
 static int spawn_daemon(const struct bd_daemon_options *options, int socket, pid_t *ret_pid, struct bd_error *error)
 {
 	char path[PATH_MAX + 16], memory[32], threads[32], descriptor[16];
-	const char *program = find_program(options, path, sizeof path);
+	const char *program = bd_child_program(options, path, sizeof path);
 	char *arguments[8];
 	size_t count = 0;
 	snprintf(descriptor, sizeof descriptor, "%d", CHILD_SOCKET);

@@ -21,6 +21,9 @@ struct bd_child {
 	struct bd_session session; /* the first connection: only ADOPT goes over it */
 };
 
+/* The daemon to start: options->program, $BATCHD_DAEMON, beside this program (written to buffer), or a name for PATH. */
+const char *bd_child_program(const struct bd_daemon_options *options, char *buffer, size_t size);
+
 /* Starts it and greets. -ENOENT: no batchd found, and the text says where it was looked for. */
 BD_MUST_CHECK int bd_child_start(const struct bd_daemon_options *options, struct bd_child *ret_child, struct bd_error *error);
 

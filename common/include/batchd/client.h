@@ -134,6 +134,7 @@ struct bd_batch {
 	uint64_t epoch, batch; /* its position */
 	uint64_t next_epoch, next_batch; /* the position behind it: what a checkpoint taken after this batch stores */
 	uint64_t sequence; /* 0, 1, ... as this stream object received them */
+	uint64_t published_ns; /* CLOCK_MONOTONIC, when the daemon had it ready */
 	uint32_t rows; /* of this rank; fewer than full where damaged records were left out, 0 is possible */
 	size_t array_count;
 	const struct bd_array *arrays; /* in the schema's order */
