@@ -130,11 +130,23 @@ static void print_record(struct showing *showing, const char *path, const struct
 
 /* ---- ---- */
 
+/* Without a flush for each line: there may be millions. */
+static int write_line(json_t *line_take, struct bd_error *error)
+{
+	if (!line_take)
+		return bd_error_set(error, -ENOMEM, "no memory for a line of JSON");
+	int failed = json_dumpf(line_take, stdout, JSON_COMPACT);
+	json_decref(line_take);
+	if (failed || putchar('\n') == EOF)
+		return bd_error_set(error, -EIO, "cannot write: %s", strerror(errno));
+	return 0;
+}
+
 static int show(struct showing *showing, const char *path, const struct bd_record *record, struct bd_error *error)
 {
 	showing->left--;
 	if (showing->json)
-		return bd_json_print_line(stdout, json_of(showing, path, record), error);
+		return write_line(json_of(showing, path, record), error);
 	print_record(showing, path, record);
 	return ferror(stdout) ? bd_error_set(error, -EIO, "cannot write: %s", strerror(errno)) : 0;
 }
@@ -218,7 +230,7 @@ int bd_tfrecord_cat(int argc, char **argv)
 		.name = "cat",
 		.usage = "FILE... [options]",
 		.summary = "Shows the records of shards, CRCs checked; at the first damaged one it stops. FILE may be a dataset "
-		           "file or '-'.",
+			   "file or '-'.",
 		.groups = { { .options = options, .count = BD_COUNT_OF(options) } },
 		.minimum_words = 1,
 		.maximum_words = SIZE_MAX,

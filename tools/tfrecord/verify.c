@@ -30,7 +30,7 @@ static void note_error(struct verifying *verifying, const char *path, const stru
 	json_array_append_new(list, json_pack("{s:I, s:I, s:s, s:o}", "record", (json_int_t)record->number, "offset",
 	                                      (json_int_t)record->offset, "reason", bd_damage_name(record->damage), "detail",
 	                                      bd_json_text(record->reason, strlen(record->reason))));
-	if (verifying->json)
+	if (verifying->json && verifying->quiet)
 		return;
 	struct bd_error error = { 0 };
 	bd_record_damage_error(record, &error);
