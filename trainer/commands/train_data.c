@@ -38,8 +38,10 @@ int bd_train_open(struct bd_train *train, const struct bd_stream_request *reques
 	if (r < 0)
 		return r;
 	r = bd_loss_check(&train->network.loss, train->network.width, bd_feed_has_classes(*ret_feed), error);
-	if (r < 0)
+	if (r < 0) {
 		bd_feed_close(*ret_feed);
+		*ret_feed = NULL;
+	}
 	return r;
 }
 

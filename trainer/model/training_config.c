@@ -10,8 +10,8 @@
 #include "trainer/learning/metric.h"
 #include "trainer/model/model.h"
 
-/* Larger numbers are slips of the keyboard: no optimizer has a use for them. */
-#define LARGEST_OPTION 1e12
+/* Weights are float32: a larger number has no meaning for them. */
+#define LARGEST_OPTION 1e38
 
 /* One key of a mapping with a number or a yes/no behind it. */
 struct option {

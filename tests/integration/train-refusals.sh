@@ -1,0 +1,78 @@
+#!/bin/sh
+# What cannot be right is refused in one line that names the thing, the place and the way out; a full disk ends no training.
+. tests/support/training.sh
+make_data
+make_model "$WORK/model.yaml"
+run() {
+	model=$1 folder=$2
+	shift 2
+	"$bin/batchtrain" train "$model" --data "$WORK/data/train.yaml" --model-dir "$folder" --steps 20 --quiet "$@"
+}
+
+# wrong usage
+refuses 2 "data is missing" "$bin/batchtrain" train "$WORK/model.yaml" --model-dir "$WORK/x" --steps 1
+refuses 2 "steps or --epochs" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/x"
+refuses 2 "checkpoint-every" "$bin/batchtrain" train "$WORK/model.yaml" --checkpoint-evry 3
+refuses 2 "give --model-dir" "$bin/batchtrain" evaluate --data "$WORK/data/test.yaml"
+
+# wrong model files
+sed 's/units: 16/unit: 16/' "$WORK/model.yaml" >"$WORK/bad.yaml"
+refuses 1 "bad.yaml: line 9: .*'units'" run "$WORK/bad.yaml" "$WORK/x"
+sed 's/height: 8/height: 9/' "$WORK/model.yaml" >"$WORK/bad.yaml"
+refuses 1 "8x8x1.*9x8x1" run "$WORK/bad.yaml" "$WORK/x"
+sed 's/kernel_size: 3, padding: same/kernel_size: 9/' "$WORK/model.yaml" >"$WORK/bad.yaml"
+refuses 1 "conv2d" run "$WORK/bad.yaml" "$WORK/x"
+sed 's/units: 1,/units: 3,/' "$WORK/model.yaml" >"$WORK/bad.yaml"
+refuses 1 "3" run "$WORK/bad.yaml" "$WORK/x"
+sed '/^loss/d' "$WORK/model.yaml" >"$WORK/bad.yaml"
+refuses 1 "no loss" run "$WORK/bad.yaml" "$WORK/x"
+(cat "$WORK/model.yaml" && echo "weights: nowhere.h5") >"$WORK/bad.yaml"
+refuses 1 "nowhere.h5" run "$WORK/bad.yaml" "$WORK/x"
+refuses 1 "nowhere.yaml" run "$WORK/nowhere.yaml" "$WORK/x"
+refuses 1 "nowhere.yaml" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/nowhere.yaml" --model-dir "$WORK/x" --steps 1 --quiet
+refuses 1 "no model directory" "$bin/batchtrain" evaluate --model-dir "$WORK/data" --data "$WORK/data/test.yaml" --quiet
+
+# wrong checkpoints
+run "$WORK/model.yaml" "$WORK/good" --checkpoint-every 10 2>"$WORK/err" || fail "$(cat "$WORK/err")"
+again() {
+	"$bin/batchtrain" train "$model" --data "$WORK/data/train.yaml" --model-dir "$WORK/good" --steps 30 --quiet "$@"
+}
+model=$WORK/model.yaml
+refuses 1 "batch 20, this run has 10" again --batch 10
+refuses 1 "seed 0, this run has 5" again --seed 5
+sed 's/units: 16/units: 17/' "$WORK/model.yaml" >"$WORK/other.yaml"
+model=$WORK/other.yaml
+refuses 1 "checkpoint-20.safetensors" again
+model=$WORK/model.yaml
+cp "$WORK/good/checkpoint-20.safetensors" "$WORK/saved"
+head -c 3000 "$WORK/saved" >"$WORK/good/checkpoint-20.safetensors"
+refuses 1 "checkpoint-20.safetensors.*checkpoint-10" again
+size=$(wc -c <"$WORK/saved")
+(head -c $((size - 8)) "$WORK/saved" && printf 'flipped!') >"$WORK/good/checkpoint-20.safetensors"
+refuses 1 "checkpoint-20.safetensors.*checkpoint-10" again
+cp "$WORK/saved" "$WORK/good/checkpoint-20.safetensors"
+again 2>"$WORK/err" || fail "the good checkpoint was refused: $(cat "$WORK/err")"
+
+# a loss that is no number: the step is named, the last good checkpoint stays
+make_model "$WORK/nan.yaml" 1e38
+refuses 1 "step [0-9]*: the loss is" "$bin/batchtrain" train "$WORK/nan.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/nan" --steps 50 --quiet
+! ls "$WORK"/nan/checkpoint-*.safetensors 2>/dev/null || fail "weights that are no numbers were saved"
+
+# a full disk: said, training goes on, the old checkpoint stays
+if [ "$(id -u)" = 0 ] && mkdir "$WORK/small" && mount -t tmpfs -o size=200k tmpfs "$WORK/small" 2>/dev/null; then
+	trap 'umount "$WORK/small"' EXIT
+	run "$WORK/model.yaml" "$WORK/small/run" --checkpoint-every 5 --keep 1 2>"$WORK/err" || fail "200 KiB should do: $(cat "$WORK/err")"
+	dd if=/dev/zero of="$WORK/small/filler" bs=1k 2>/dev/null || true
+	got=0
+	"$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/small/run" --steps 40 --checkpoint-every 5 --json --quiet \
+		>"$WORK/out" 2>"$WORK/err" || got=$?
+	[ $got = 1 ] || fail "exit $got with a full disk"
+	grep -q "step 25: no checkpoint saved: .*[Nn]o space" "$WORK/err" || fail "a full disk was not said: $(cat "$WORK/err")"
+	grep -q "step 40: no checkpoint saved" "$WORK/err" || fail "training did not go on: $(cat "$WORK/err")"
+	"$bin/batchtrain" evaluate --model-dir "$WORK/small/run" --data "$WORK/data/test.yaml" --json --quiet | grep -q '"step":20' || fail "the old checkpoint is gone"
+	rm "$WORK/small/filler"
+	run "$WORK/model.yaml" "$WORK/small/run" --keep 1 2>"$WORK/err" || fail "after the disk was cleared: $(cat "$WORK/err")"
+else
+	echo "full disk: not tested (needs root and mount)"
+fi
+echo "refused as it should be"

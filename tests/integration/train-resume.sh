@@ -1,0 +1,67 @@
+#!/bin/sh
+# A run that is killed at any moment, interrupted, or that evaluates in between ends with the same bits as one that is left alone.
+. tests/support/training.sh
+make_data
+make_model "$WORK/model.yaml"
+steps=900
+options="--eval-data $WORK/data/test.yaml --steps $steps --report-every 10 --eval-every 150 --checkpoint-every 7"
+
+# shellcheck disable=SC2086
+train whole $options || fail "$(cat "$WORK/whole.log")"
+
+# what does not depend on the clock, by step
+numbers() {
+	grep '^{"step"' "$1" | sed 's/"images_per_s":[^,}]*,"waited_share":[^,}]*//' | sort -u
+}
+
+# in_background NAME: the run, and its process id
+start() {
+	# shellcheck disable=SC2086
+	train "$1" $options &
+	runner=$!
+}
+
+# the batchtrain below the background shell
+trainer_of() {
+	pgrep -P "$1" -x batchtrain || true
+}
+
+# lines_or_end NAME LINES: waits until the run has said so much, or is done
+wait_for_lines() {
+	while [ "$(grep -c '"step"' "$WORK/$1.json" 2>/dev/null || true)" -lt "$2" ] && kill -0 $runner 2>/dev/null; do sleep 0.01; done
+}
+
+kills=0 status=1 lines=1
+touch "$WORK/killed.json"
+while [ $status != 0 ]; do
+	start killed
+	wait_for_lines killed $lines
+	victim=$(trainer_of $runner)
+	if [ -n "$victim" ] && [ $kills -lt 6 ] && kill -9 "$victim" 2>/dev/null; then kills=$((kills + 1)); fi
+	lines=$(($(grep -c '"step"' "$WORK/killed.json") + 9))
+	status=0
+	wait $runner 2>/dev/null || status=$?
+	[ $status = 0 ] || [ $status = 137 ] || fail "exit $status: $(cat "$WORK/killed.log")"
+done
+[ $kills -ge 2 ] || fail "the run ended before it could be killed twice"
+cmp "$WORK/whole/checkpoint-$steps.safetensors" "$WORK/killed/checkpoint-$steps.safetensors" || fail "killed $kills times: another last checkpoint"
+numbers "$WORK/whole.json" >"$WORK/whole.numbers"
+numbers "$WORK/killed.json" >"$WORK/killed.numbers"
+cmp "$WORK/whole.numbers" "$WORK/killed.numbers" || fail "killed $kills times: other losses"
+
+# Ctrl-C: a checkpoint of that very step, exit 130.
+touch "$WORK/stopped.json"
+start stopped
+wait_for_lines stopped 5
+victim=$(trainer_of $runner)
+[ -z "$victim" ] || kill -INT "$victim"
+status=0
+wait $runner || status=$?
+[ $status = 130 ] || fail "exit $status after SIGINT: $(cat "$WORK/stopped.log")"
+ls "$WORK"/stopped/checkpoint-*.safetensors >/dev/null || fail "no checkpoint after SIGINT"
+# shellcheck disable=SC2086
+train stopped $options || fail "$(cat "$WORK/stopped.log")"
+cmp "$WORK/whole/checkpoint-$steps.safetensors" "$WORK/stopped/checkpoint-$steps.safetensors" || fail "after SIGINT: another last checkpoint"
+numbers "$WORK/stopped.json" >"$WORK/stopped.numbers"
+cmp "$WORK/whole.numbers" "$WORK/stopped.numbers" || fail "after SIGINT: other losses"
+echo "killed $kills times, interrupted once: the same bits"

@@ -1,0 +1,57 @@
+#!/bin/sh
+# From pictures to a trained model and out of it again: train, evaluate, predict, export, summary.
+. tests/support/training.sh
+make_data
+make_model "$WORK/model.yaml"
+
+train run --eval-data "$WORK/data/test.yaml" --steps 60 --report-every 20 --eval-every 30 || fail "train: $(cat "$WORK/run.log")"
+[ "$(grep -c '^{"step":[246]0,' "$WORK/run.json")" = 3 ] || fail "reports: $(cat "$WORK/run.json")"
+for key in '"step"' '"epoch"' '"loss"' '"accuracy"' '"images_per_s"' '"waited_share"'; do
+	head -n 1 "$WORK/run.json" | grep -q "$key" || fail "a report line has no $key"
+done
+for key in '"steps":60' '"loss"' '"eval":{"records":60,' '"images_per_s"' '"wall_s"' '"peak_rss_bytes"'; do
+	tail -n 1 "$WORK/run.json" | grep -q "$key" || fail "the last line has no $key"
+done
+accuracy=$(tail -n 1 "$WORK/run.json" | number accuracy)
+at_least "$accuracy" 0.9 "accuracy after 60 steps"
+for file in model.yaml data.yaml best.json checkpoint-60.safetensors eval/predictions.png; do
+	[ -s "$WORK/run/$file" ] || fail "the model directory has no $file"
+done
+ls "$WORK"/run/events.out.tfevents.* "$WORK"/run/eval/events.out.tfevents.* >/dev/null || fail "no events"
+
+# The same command again: nothing is left to do, and it says the same.
+train run --eval-data "$WORK/data/test.yaml" --steps 60 || fail "train again: $(cat "$WORK/run.log")"
+[ "$(tail -n 1 "$WORK/run.json" | number accuracy)" = "$accuracy" ] || fail "another accuracy the second time"
+
+"$bin/batchtrain" evaluate --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --confusion --json --quiet >"$WORK/evaluate.json"
+[ "$(number accuracy <"$WORK/evaluate.json")" = "$accuracy" ] || fail "evaluate: $(cat "$WORK/evaluate.json"), train said $accuracy"
+grep -q '"records":60.*"confusion":\[\[' "$WORK/evaluate.json" || fail "$(cat "$WORK/evaluate.json")"
+
+"$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --json --quiet --sheet "$WORK/sheet.png" >"$WORK/predict.json"
+[ "$(wc -l <"$WORK/predict.json")" = 60 ] || fail "predict gave $(wc -l <"$WORK/predict.json") lines"
+right=$(grep -c '"index":0,.*"label":0\|"index":1,.*"label":1' "$WORK/predict.json")
+awk -v right="$right" -v accuracy="$accuracy" 'BEGIN { exit !(right / 60 - accuracy < 1e-6 && accuracy - right / 60 < 1e-6) }' ||
+	fail "predict is right $right times of 60, evaluate says $accuracy"
+head -c 8 "$WORK/sheet.png" | grep -q PNG || fail "the sheet is no PNG"
+[ "$("$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --csv --quiet --limit 3 | wc -l)" = 4 ] || fail "CSV lines"
+
+# Three records of 4x4x8 floats behind a header of 192 bytes.
+"$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --limit 3 --output-layer max_pooling2d --save "$WORK/layer.npy" --quiet
+[ "$(wc -c <"$WORK/layer.npy")" = $((192 + 3 * 4 * 4 * 8 * 4)) ] || fail "layer.npy has $(wc -c <"$WORK/layer.npy") bytes"
+refuses 1 "is there already" "$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --output-layer max_pooling2d --save "$WORK/layer.npy" --quiet
+refuses 1 "did you mean 'dense'" "$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --output-layer dens --save "$WORK/other.npy" --quiet
+
+"$bin/batchtrain" export --model-dir "$WORK/run" --format safetensors --output "$WORK/weights.safetensors" >/dev/null
+grep -q 'dense_1/kernel' "$WORK/weights.safetensors" || fail "the exported weights have no dense_1/kernel"
+"$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1 | grep -q '"parameters":2249' || fail "summary: $("$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1)"
+
+# A model file may begin with weights of another run: the first evaluation is that run's last.
+(cat "$WORK/model.yaml" && echo "weights: weights.safetensors") >"$WORK/warm.yaml"
+"$bin/batchtrain" evaluate "$WORK/warm.yaml" --data "$WORK/data/test.yaml" --json --quiet >"$WORK/warm.json"
+[ "$(number accuracy <"$WORK/warm.json")" = "$accuracy" ] || fail "with exported weights: $(cat "$WORK/warm.json")"
+
+# Early stopping: a rate of nearly nothing does not get better often.
+make_model "$WORK/model.yaml" 1e-30
+train early --eval-data "$WORK/data/test.yaml" --steps 1000 --eval-every 5 --early-stopping 2 || fail "early: $(cat "$WORK/early.log")"
+tail -n 1 "$WORK/early.json" | grep -q '"stopped_early":true' || fail "not stopped early: $(tail -n 1 "$WORK/early.json")"
+echo "accuracy $accuracy"
