@@ -1,0 +1,18 @@
+/* main.c - batchtrain: the table of its commands. */
+#include "common/base/options.h"
+#include "trainer/commands/commands.h"
+
+#include "common/base/arithmetic.h"
+
+int main(int argc, char **argv)
+{
+	static const struct bd_subcommand commands[] = {
+		{ "train", "train a model, going on from its newest checkpoint", bd_train_command },
+		{ "evaluate", "loss and metrics of a trained model on a dataset", bd_evaluate_command },
+		{ "predict", "what a model says about pictures or records", bd_predict_command },
+		{ "export", "write a trained model as ONNX, Keras .h5 or safetensors", bd_export_command },
+		{ "summary", "layers, shapes, parameters, work and memory of a model file", bd_summary_command },
+	};
+	return bd_subcommand_run("batchtrain", "train image classifiers from batchd's streams", commands, BD_COUNT_OF(commands),
+	                         argc, argv);
+}
