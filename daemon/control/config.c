@@ -13,8 +13,8 @@
 #include "common/base/yaml.h"
 #include "common/record/dataset.h"
 
-/* What interfaces.md gives as the example of the command line; a host with less refuses it at start. */
-#define DEFAULT_MEMORY_BYTES (1ull << 30)
+/* The engine's own default: 1 GiB, less on a host (or in a memory group) that has not twice as much. */
+#define DEFAULT_MEMORY_BYTES 0
 #define DEFAULT_SOCKET_MODE 0660
 
 /* More is a typing error: no host has that many cores. */
@@ -357,7 +357,7 @@ static int read_sizes(const struct bd_yaml_node *root, struct bd_config *config,
 		result = bd_yaml_get_size(cache, "cache", &config->cache_bytes, error);
 	if (result == 0 && threads)
 		result = bd_yaml_get_u64(threads, "threads", 0, THREADS_MAX, &count, error);
-	if (result == 0 && config->cache_bytes > config->memory_bytes)
+	if (result == 0 && config->memory_bytes && config->cache_bytes > config->memory_bytes)
 		result = bd_yaml_error(cache, error, "'cache' is a part of 'memory' and cannot be larger");
 	config->threads = (unsigned)count;
 	return result;
