@@ -208,7 +208,7 @@ static int copy_options(struct bd_engine *engine, const struct bd_engine_options
 	if (!engine->options.threads)
 		engine->options.threads = cores();
 	if (!engine->options.memory_bytes)
-		engine->options.memory_bytes = BD_ENGINE_DEFAULT_MEMORY_BYTES;
+		engine->options.memory_bytes = bd_min_u64(BD_ENGINE_DEFAULT_MEMORY_BYTES, bd_host_memory() / 2);
 	if (engine->options.threads > BD_ENGINE_MAX_THREADS)
 		return bd_error_set(error, -EINVAL, "threads: %u are more than %d", engine->options.threads, BD_ENGINE_MAX_THREADS);
 	if (options->cache_folder && !(engine->cache_folder = strdup(options->cache_folder)))

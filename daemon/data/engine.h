@@ -17,7 +17,8 @@ struct bd_engine;
 
 struct bd_engine_options {
 	unsigned threads; /* 0 = one per core that this process may run on */
-	uint64_t memory_bytes; /* for everything: rings, read buffers, decoders, cache. 0 = BD_ENGINE_DEFAULT_MEMORY_BYTES */
+	/* For everything: rings, read buffers, decoders, cache. 0 = BD_ENGINE_DEFAULT_MEMORY_BYTES, or half of what the host can give if that is less. */
+	uint64_t memory_bytes;
 	uint64_t cache_bytes; /* the part of it that decoded records may take, for streams that do not ask for their own share */
 	const char *cache_folder; /* indexes of shards; NULL: none are kept */
 	const char *quarantine_folder; /* where lists of damaged records go, one JSON lines file a dataset; NULL: only in memory */
