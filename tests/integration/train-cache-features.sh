@@ -40,7 +40,7 @@ train resumed $options --steps 33 --cache-features || fail "$(cat "$WORK/resumed
 train resumed $options --cache-features || fail "$(cat "$WORK/resumed.log")"
 cmp "$WORK/plain/checkpoint-70.safetensors" "$WORK/resumed/checkpoint-70.safetensors" || fail "resumed with features: other weights"
 
-sed 's/type: image/type: image, flip: horizontal/' "$WORK/data/train.yaml" >"$WORK/data/flipped.yaml"
+sed 's/^    dtype: float32/&\n    flip: horizontal/' "$WORK/data/train.yaml" >"$WORK/data/flipped.yaml"
 refuses 1 "cache-features would be wrong: 'image' has 'flip: horizontal'" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/flipped.yaml" \
 	--model-dir "$WORK/flipped" --steps 5 --cache-features --quiet
 sed 's/, trainable: false//' "$WORK/model.yaml" >"$WORK/trained.yaml"

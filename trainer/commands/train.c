@@ -243,6 +243,15 @@ static uint64_t total_steps(const struct bd_train *train, uint64_t per_epoch)
 	return train->steps > 0 && (of_epochs == 0 || train->steps < of_epochs) ? train->steps : of_epochs;
 }
 
+/* Training does not depend on events: a full disk costs the curves, nothing else. */
+static void begin_events(struct bd_train *train)
+{
+	struct bd_error error = { 0 };
+	const char *evaluation = train->eval_data ? train->folder.evaluation_path : NULL;
+	if (bd_training_events_create(train->folder.path, evaluation, train->loop.state.step, &train->events, &error) < 0)
+		bd_training_report_say(train->report, "no events for TensorBoard: %s", error.text);
+}
+
 static int prepare_loop(struct bd_train *train, struct bd_error *error)
 {
 	struct bd_loop *loop = &train->loop;
@@ -275,9 +284,9 @@ static int prepare_loop(struct bd_train *train, struct bd_error *error)
 		                                            .total_steps = total_steps(train, per_epoch),
 		                                            .first_step = loop->state.step };
 	int r = bd_training_report_create(&options, &train->report, error);
-	return r < 0 ? r
-	             : bd_training_events_create(train->folder.path, train->eval_data ? train->folder.evaluation_path : NULL,
-	                                         loop->state.step, &train->events, error);
+	if (r == 0)
+		begin_events(train);
+	return r;
 }
 
 static int give_result(struct bd_train *train, struct bd_error *error)

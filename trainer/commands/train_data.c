@@ -1,7 +1,5 @@
 #include "trainer/commands/train.h"
 
-#include <unistd.h>
-
 #include "trainer/model/input_description.h"
 
 /* Features kept in memory where --memory says nothing: 30,000 records of VGG16's 8192 floats. */
@@ -55,13 +53,10 @@ static int open_once(struct bd_train *train, const char *dataset, struct bd_feed
 	return bd_train_open(train, &request, ret_feed, error);
 }
 
-/* The pictures' description is kept for predict; a name of the daemon's configuration has no file to take it from. */
+/* The pictures' description is kept for predict. */
 static int keep_description(struct bd_train *train, const struct bd_feed *feed, struct bd_error *error)
 {
-	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(feed));
-	if (access(train->train_data, F_OK) < 0)
-		return 0;
-	return bd_input_description_save(train->train_data, schema->classes, schema->class_count, train->folder.path, error);
+	return bd_input_description_save(bd_stream_schema(bd_feed_stream(feed)), train->folder.path, error);
 }
 
 static int open_training(struct bd_train *train, struct bd_error *error)

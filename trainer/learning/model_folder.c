@@ -11,6 +11,7 @@
 
 #include "common/base/file.h"
 #include "common/base/yaml.h"
+#include "trainer/model/keep_text.h"
 
 static int lock(struct bd_model_folder *folder, struct bd_error *error)
 {
@@ -79,16 +80,6 @@ int bd_model_folder_clear(const struct bd_model_folder *folder, struct bd_error 
 
 /* ---- model.yaml ---- */
 
-static int write_copy(const char *path, const uint8_t *text, size_t length, struct bd_error *error)
-{
-	struct bd_output output;
-	int r = bd_output_open(&output, path, true, error);
-	if (r < 0)
-		return r;
-	fwrite(text, 1, length, output.stream);
-	return bd_output_commit(&output, error);
-}
-
 int bd_model_folder_keep_model(const struct bd_model_folder *folder, const char *model_path, struct bd_error *error)
 {
 	char *path = bd_path_join(folder->path, BD_MODEL_FILE_NAME);
@@ -101,7 +92,7 @@ int bd_model_folder_keep_model(const struct bd_model_folder *folder, const char 
 	else if (!from || !to || strcmp(from, to) != 0) {
 		r = bd_file_read_all(model_path, BD_YAML_LIMIT_BYTES, &text, &length, error);
 		if (r == 0)
-			r = write_copy(path, text, length, error);
+			r = bd_keep_text(path, text, length, error);
 	}
 	free(text);
 	free(from);

@@ -103,7 +103,8 @@ int bd_network_load_weights(struct bd_network *network, const struct bd_model_fi
 	struct bd_weights_loaded loaded;
 	int r = 0;
 	if (model->base.weights)
-		r = bd_weights_load(model->base.weights, network->parameters, base_parameter_count(network, model), true, &loaded, error);
+		r = bd_weights_load(model->base.weights, network->parameters, base_parameter_count(network, model), true, &loaded,
+		                    error);
 	if (r == 0 && model->weights)
 		r = bd_weights_load(model->weights, network->parameters, network->parameter_count, false, &loaded, error);
 	if (r == 0)

@@ -10,6 +10,7 @@
 
 #include "common/base/file.h"
 #include "common/base/yaml.h"
+#include "trainer/model/keep_text.h"
 
 /* What `tfrecord convert` uses when nobody says otherwise is Pillow's bicubic: this is the nearest in a dataset file. */
 #define DEFAULT_METHOD "bicubic_antialias"
@@ -73,18 +74,6 @@ static void emit_node(FILE *out, const struct bd_yaml_node *node)
 	}
 }
 
-static void emit_classes(FILE *out, const char *const *classes, size_t count)
-{
-	if (count == 0)
-		return;
-	fputs("classes: [", out);
-	for (size_t i = 0; i < count; i++) {
-		fputs(i ? ", " : "", out);
-		emit_text(out, classes[i]);
-	}
-	fputs("]\n", out);
-}
-
 static int find_features(const struct bd_yaml *yaml, const struct bd_yaml_node **ret_features, struct bd_error *error)
 {
 	const struct bd_yaml_node *root = bd_yaml_root(yaml);
@@ -99,43 +88,82 @@ static int find_features(const struct bd_yaml *yaml, const struct bd_yaml_node *
 
 /* ---- data.yaml ---- */
 
-static int write_description(const struct bd_yaml_node *features, const char *const *classes, size_t class_count, const char *path,
-                             struct bd_error *error)
+static void emit_feature(FILE *out, const struct bd_array_schema *array, const struct bd_yaml *yaml)
 {
-	struct bd_output output;
-	int r = bd_output_open(&output, path, true, error);
-	if (r < 0)
-		return r;
-	fputs("# How this model's training data became its input; predict reads new pictures in the same way.\nfeatures:\n",
-	      output.stream);
-	for (size_t i = 0; i < bd_yaml_count(features); i++) {
-		fputs("  ", output.stream);
-		emit_text(output.stream, bd_yaml_key(features, i));
-		fputs(": ", output.stream);
-		emit_node(output.stream, bd_yaml_value(features, i));
-		fputc('\n', output.stream);
+	const struct bd_yaml_node *root = yaml ? bd_yaml_root(yaml) : NULL;
+	fputs("  ", out);
+	emit_text(out, array->name);
+	fprintf(out, ": {type: %s",
+	        root                         ? "image"
+	        : array->dtype == BD_INT64   ? "int64"
+	        : array->dtype == BD_FLOAT32 ? "float"
+	                                     : "bytes");
+	for (size_t i = 0; root && bd_yaml_kind(root) == BD_YAML_MAPPING && i < bd_yaml_count(root); i++) {
+		if (strcmp(bd_yaml_key(root, i), "type") == 0)
+			continue;
+		fputs(", ", out);
+		emit_text(out, bd_yaml_key(root, i));
+		fputs(": ", out);
+		emit_node(out, bd_yaml_value(root, i));
 	}
-	emit_classes(output.stream, classes, class_count);
-	return bd_output_commit(&output, error);
+	fputs("}\n", out);
 }
 
-int bd_input_description_save(const char *dataset_path, const char *const *classes, size_t class_count, const char *folder,
-                              struct bd_error *error)
+static int emit_features(FILE *out, const struct bd_schema *schema, struct bd_error *error)
 {
-	struct bd_yaml *yaml = NULL;
-	const struct bd_yaml_node *features = NULL;
-	int r = bd_yaml_load_file(dataset_path, &yaml, error);
+	fputs("# How this model's training data became its input; predict reads new pictures in the same way.\nfeatures:\n", out);
+	for (size_t i = 0; i < schema->array_count; i++) {
+		const struct bd_array_schema *array = &schema->arrays[i];
+		struct bd_yaml *yaml = NULL;
+		int r = array->image ? bd_yaml_load_text(array->name, array->image, strlen(array->image), &yaml, error) : 0;
+		if (r < 0)
+			return r;
+		emit_feature(out, array, yaml);
+		bd_yaml_destroy(yaml);
+	}
+	return 0;
+}
+
+static void emit_classes(FILE *out, const char *const *classes, size_t count)
+{
+	if (count == 0)
+		return;
+	fputs("classes: [", out);
+	for (size_t i = 0; i < count; i++) {
+		fputs(i ? ", " : "", out);
+		emit_text(out, classes[i]);
+	}
+	fputs("]\n", out);
+}
+
+static int describe(const struct bd_schema *schema, char **ret_text, size_t *ret_length, struct bd_error *error)
+{
+	char *text = NULL;
+	size_t length = 0;
+	FILE *out = open_memstream(&text, &length);
+	int r = out ? emit_features(out, schema, error) : bd_error_set(error, -ENOMEM, "no memory for the input's description");
 	if (r == 0)
-		r = find_features(yaml, &features, error);
-	if (r == 0 && !features)
-		r = bd_yaml_error(bd_yaml_root(yaml), error, "the dataset has no features");
-	char *path = r == 0 ? bd_path_join(folder, BD_INPUT_DESCRIPTION_NAME) : NULL;
-	if (r == 0 && !path)
-		r = bd_error_set(error, -ENOMEM, "no memory for a path");
+		emit_classes(out, schema->classes, schema->class_count);
+	if (out && fclose(out) != 0 && r == 0)
+		r = bd_error_set(error, -ENOMEM, "no memory for the input's description");
+	if (r < 0) {
+		free(text);
+		return r;
+	}
+	*ret_text = text;
+	*ret_length = length;
+	return 0;
+}
+
+int bd_input_description_save(const struct bd_schema *schema, const char *folder, struct bd_error *error)
+{
+	char *text = NULL, *path = bd_path_join(folder, BD_INPUT_DESCRIPTION_NAME);
+	size_t length = 0;
+	int r = path ? describe(schema, &text, &length, error) : bd_error_set(error, -ENOMEM, "no memory for a path");
 	if (r == 0)
-		r = write_description(features, classes, class_count, path, error);
+		r = bd_keep_text(path, text, length, error);
+	free(text);
 	free(path);
-	bd_yaml_destroy(yaml);
 	return r;
 }
 

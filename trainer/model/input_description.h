@@ -13,16 +13,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <batchd/error.h>
+#include <batchd/client.h>
 
 #define BD_INPUT_DESCRIPTION_NAME "data.yaml"
 
-/*
- * Writes FOLDER/data.yaml from the dataset file `dataset_path` and the stream's class names (none: class_count 0).
- * An older one is replaced. Returns 0, or what reading and writing give.
- */
-BD_MUST_CHECK int bd_input_description_save(const char *dataset_path, const char *const *classes, size_t class_count,
-                                            const char *folder, struct bd_error *error);
+/* Writes FOLDER/data.yaml from a stream's schema, over an older one. -errno where it cannot be written. */
+BD_MUST_CHECK int bd_input_description_save(const struct bd_schema *schema, const char *folder, struct bd_error *error);
 
 /*
  * The text of a dataset of these picture files (absolute paths), described by `path`: a data.yaml or a dataset file, or NULL for

@@ -65,6 +65,8 @@ static size_t add_metrics(struct bd_event_scalar *scalars, size_t count, const s
 int bd_training_events_report(struct bd_training_events *events, const struct bd_loop *loop, const struct bd_loop_report *report,
                               struct bd_error *error)
 {
+	if (!events)
+		return 0;
 	struct bd_event_scalar scalars[OWN_SCALARS + BD_MAX_METRICS] = {
 		{ "loss", report->loss },
 		{ "learning_rate", report->learning_rate },
@@ -79,7 +81,7 @@ int bd_training_events_evaluation(struct bd_training_events *events, const struc
 {
 	struct bd_event_scalar scalars[1 + BD_MAX_METRICS] = { { "loss", loop->evaluation.loss } };
 	size_t count = add_metrics(scalars, 1, loop->evaluation_metrics, loop->evaluation.metrics);
-	if (!events->evaluation)
+	if (!events || !events->evaluation)
 		return 0;
 	return once(events, bd_events_scalars(events->evaluation, loop->state.step, scalars, count, error));
 }
@@ -88,13 +90,13 @@ int bd_training_events_weights(struct bd_training_events *events, const struct b
 {
 	const struct bd_network *network = loop->network;
 	int r = 0;
-	for (size_t i = 0; r == 0 && i < network->parameter_count; i++) {
+	for (size_t i = 0; events && r == 0 && i < network->parameter_count; i++) {
 		const struct bd_parameter *parameter = network->parameters[i];
 		if (parameter->trainable)
 			r = bd_events_histogram(events->training, loop->state.step, parameter->name, parameter->value,
 			                        parameter->count, error);
 	}
-	return once(events, r);
+	return events ? once(events, r) : 0;
 }
 
 int bd_training_events_sheet(struct bd_training_events *events, uint64_t step, const struct bd_prediction_sheet *sheet,
@@ -103,7 +105,7 @@ int bd_training_events_sheet(struct bd_training_events *events, uint64_t step, c
 	uint8_t *png = NULL;
 	size_t length;
 	uint32_t height, width, channels;
-	if (!events->evaluation || bd_prediction_sheet_count(sheet) == 0)
+	if (!events || !events->evaluation || bd_prediction_sheet_count(sheet) == 0)
 		return 0;
 	int r = bd_prediction_sheet_write(sheet, events->sheet_path, error);
 	if (r == 0)

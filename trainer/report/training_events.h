@@ -18,7 +18,7 @@ BD_MUST_CHECK int bd_training_events_create(const char *folder, const char *eval
                                             struct bd_training_events **ret_events, struct bd_error *error);
 void bd_training_events_destroy(struct bd_training_events *events);
 
-/* Each returns 0, or the first failure of the run; later ones return 0 and stay silent. */
+/* `events` NULL: nothing happens. Each returns 0, or the first failure of the run; later ones return 0 and stay silent. */
 BD_MUST_CHECK int bd_training_events_report(struct bd_training_events *events, const struct bd_loop *loop,
                                             const struct bd_loop_report *report, struct bd_error *error);
 BD_MUST_CHECK int bd_training_events_evaluation(struct bd_training_events *events, const struct bd_loop *loop,
