@@ -5,6 +5,7 @@
 static const struct bd_subcommand commands[] = {
 	{ "status", "the daemon: version, uptime, memory", bd_command_status },
 	{ "streams", "its streams: rates, fill, who waits for what", bd_command_streams },
+	{ "top", "the same, live, with the last minute", bd_command_top },
 	{ "metrics", "its metrics in Prometheus' text format", bd_command_metrics },
 	{ "read", "batches of a dataset: records and checksums, or .npy files", bd_command_read },
 	{ "bench", "how fast batches arrive, and what limits them", bd_command_bench },
