@@ -291,6 +291,7 @@ static const struct layer_type layer_types[] = {
 	{ "max_pooling2d", NULL, { NULL }, POOLING_OPTIONS },
 	{ "average_pooling2d", NULL, { NULL }, POOLING_OPTIONS },
 	{ "global_average_pooling2d", NULL, { NULL }, { { NULL, NULL } } },
+	{ "global_max_pooling2d", NULL, { NULL }, { { NULL, NULL } } },
 	{ "batch_normalization",
 	  NULL,
 	  { NULL },
