@@ -168,6 +168,10 @@ $(B)/tests/bench/%: LIBS = $(LIBS_DAEMON) $(LIBS_TRAINER) $(LIBS_COMMON)
 $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libsupport.a $(B)/libdaemon.a $(B)/libtrainer.a $(B)/libcommon.a
 	$(link)
 
+$(B)/tests/interop/%: LIBS = $(LIBS_TRAINER) $(LIBS_COMMON)
+$(B)/tests/interop/%: $(B)/tests/interop/%.o $(B)/libtrainer.a $(B)/libcommon.a
+	$(link)
+
 # ---- test ----
 
 unit: all $(TEST_PROGRAMS) ## build and run the unit tests of this MODE
@@ -178,6 +182,9 @@ integration: all $(INTEGRATION_PROGRAMS) ## build and run the tests that start t
 
 check: ## every test: rules, unit and integration tests, also under ASan+UBSan and TSan
 	@tests/check
+
+check-interop: all $(B)/tests/interop/write_exports ## exports, checkpoints and events read by onnxruntime, Keras, safetensors and TensorBoard
+	@tests/interop/run $(B)/tests/interop/write_exports $(B)/bin
 
 FUZZ_SECONDS ?= 60
 fuzz: ## run each fuzz target FUZZ_SECONDS seconds
@@ -202,6 +209,6 @@ help: ## list the targets
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all unit integration check fuzz format tidy compdb demo help clean FORCE
+.PHONY: all unit integration check check-interop fuzz format tidy compdb demo help clean FORCE
 
 -include $(ALL_OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(INTEGRATION_PROGRAMS:%=%.d) $(BENCH_PROGRAMS:%=%.d) $(wildcard $(B)/*/main.d $(B)/tools/*/main.d)
