@@ -82,7 +82,23 @@ BENCH_PROGRAMS := $(BENCHES:%.c=$(B)/%)
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(PROGRAMS) ## build the programs into build/$(MODE)/bin
+# ---- libbatchd: the client for other programs ----
+
+SONAME := libbatchd.so.$(firstword $(subst ., ,$(VERSION)))
+LIBRARY := $(B)/libbatchd.so.$(VERSION)
+
+# What batchd/client.h declares (BD_PUBLIC) and what that needs; everything else in the archive stays out.
+$(LIBRARY): $(B)/libcommon.a
+	$(CC) $(LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,-u,bd_client_connect -Wl,-u,bd_stream_open -o $@ $< $(shell pkg-config --libs libprotobuf-c)
+$(B)/$(SONAME): $(LIBRARY)
+	ln -sf $(<F) $@
+$(B)/libbatchd.so: $(B)/$(SONAME)
+	ln -sf $(<F) $@
+
+$(B)/batchd.pc: common/stream/batchd.pc.in $(B)/flags.stamp
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
+
+all: $(PROGRAMS) $(B)/libbatchd.so $(B)/batchd.pc ## build the programs into build/$(MODE)/bin
 
 # ---- compile ----
 

@@ -31,6 +31,9 @@ BD_MUST_CHECK int bd_stream_spec_check(const struct bd_stream_spec *spec, struct
  * their rows, so rank counts too. */
 bool bd_stream_spec_equal(const struct bd_stream_spec *a, const struct bd_stream_spec *b);
 
+/* NULL-terminated, by number. */
+extern const char *const bd_shuffle_names[], *const bd_remainder_names[];
+
 const char *bd_shuffle_name(enum bd_shuffle shuffle);
 const char *bd_remainder_name(enum bd_remainder remainder);
 

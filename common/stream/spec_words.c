@@ -1,0 +1,271 @@
+/* The words of spec.h on command lines and in YAML. Apart from spec.c, so that libbatchd needs no YAML. */
+#include "common/stream/spec.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/arithmetic.h"
+#include "common/base/units.h"
+
+int bd_parse_position(const char *text, uint64_t *ret_epoch, uint64_t *ret_batch, struct bd_error *error)
+{
+	const char *colon = strchr(text, ':');
+	char epoch_text[32];
+	uint64_t epoch, batch;
+	if (!colon || (size_t)(colon - text) >= sizeof epoch_text)
+		return bd_error_set(error, -EINVAL, "start: '%s' is not EPOCH:BATCH, as in 2:150", text);
+	memcpy(epoch_text, text, (size_t)(colon - text));
+	epoch_text[colon - text] = 0;
+	if (bd_parse_u64(epoch_text, 0, UINT64_MAX, &epoch, NULL) < 0 || bd_parse_u64(colon + 1, 0, UINT64_MAX, &batch, NULL) < 0)
+		return bd_error_set(error, -EINVAL, "start: '%s' is not EPOCH:BATCH, as in 2:150", text);
+	*ret_epoch = epoch;
+	*ret_batch = batch;
+	return 0;
+}
+
+/* ---- the table of words ---- */
+
+enum word_kind { WORD_U32, WORD_U64, WORD_SIZE, WORD_DURATION, WORD_CHOICE, WORD_START, WORD_GROUP };
+
+struct word {
+	const char *name; /* as in YAML */
+	const char *option; /* as on the command line */
+	enum word_kind kind;
+	size_t field; /* in struct bd_stream_spec */
+	size_t holder; /* in struct bd_stream_options */
+	uint64_t minimum, maximum;
+	const char *const *choices;
+	const char *argument, *help;
+};
+
+#define FIELD(name) offsetof(struct bd_stream_spec, name)
+#define HOLDER(name) offsetof(struct bd_stream_options, name)
+
+static const struct word words[] = {
+	{ "batch", "batch", WORD_U32, FIELD(batch), HOLDER(batch), 1, BD_MAX_BATCH_ROWS, NULL, "ROWS", "rows of a global batch" },
+	{ "shuffle", "shuffle", WORD_CHOICE, FIELD(shuffle), HOLDER(shuffle), 0, 0, bd_shuffle_names, "ORDER",
+	  "none, window or global" },
+	{ "window", "window", WORD_U64, FIELD(window), HOLDER(window), 1, BD_MAX_RECORDS, NULL, "RECORDS",
+	  "records that a window shuffle mixes" },
+	{ "seed", "seed", WORD_U64, FIELD(seed), HOLDER(seed), 0, UINT64_MAX, NULL, "N",
+	  "of the order and of random augmentation" },
+	{ "epochs", "epochs", WORD_U64, FIELD(epochs), HOLDER(epochs), 0, UINT64_MAX, NULL, "N", "0: endless" },
+	{ "remainder", "remainder", WORD_CHOICE, FIELD(remainder), HOLDER(remainder), 0, 0, bd_remainder_names, "WAY",
+	  "drop, short or carry" },
+	{ "rank", "rank", WORD_U32, FIELD(rank), HOLDER(rank), 0, BD_MAX_BATCH_ROWS, NULL, "R",
+	  "which part of each batch this consumer gets" },
+	{ "world", "world", WORD_U32, FIELD(world), HOLDER(world), 1, BD_MAX_BATCH_ROWS, NULL, "N",
+	  "in how many parts a batch is dealt out" },
+	{ "start", "start", WORD_START, 0, HOLDER(start), 0, 0, NULL, "EPOCH:BATCH", "the first batch" },
+	{ "share_group", "share-group", WORD_GROUP, FIELD(share_group), HOLDER(share_group), 0, 0, NULL, "NAME",
+	  "one stream for all consumers of this group" },
+	{ "share_start", "share-start", WORD_U32, FIELD(share_start), HOLDER(share_start), 0, BD_MAX_SHARE_START, NULL, "N",
+	  "wait for so many consumers" },
+	{ "share_timeout", "share-timeout", WORD_DURATION, FIELD(share_timeout_ns), HOLDER(share_timeout_ns), 0, 0, NULL, "TIME",
+	  "detach a consumer that blocks its group so long; 0: never" },
+	{ "slots", "slots", WORD_U32, FIELD(slots), HOLDER(slots), BD_MIN_SLOTS, BD_MAX_SLOTS, NULL, "N",
+	  "batches ready or held at a time" },
+	{ "cache", "cache", WORD_SIZE, FIELD(cache_bytes), HOLDER(cache_bytes), 0, 0, NULL, "SIZE",
+	  "decoded records kept for later epochs" },
+};
+_Static_assert(BD_COUNT_OF(words) == BD_STREAM_OPTION_COUNT, "the table in the header has room for each word");
+
+const char *const bd_stream_spec_words[] = { "batch",       "shuffle",       "window", "seed",  "epochs",
+	                                     "remainder",   "rank",          "world",  "start", "share_group",
+	                                     "share_start", "share_timeout", "slots",  "cache", NULL };
+_Static_assert(BD_COUNT_OF(bd_stream_spec_words) == BD_COUNT_OF(words) + 1, "each word once");
+
+static void *at(void *base, size_t offset)
+{
+	return (char *)base + offset;
+}
+
+static enum bd_option_kind option_kind_of(enum word_kind kind)
+{
+	switch (kind) {
+	case WORD_SIZE:
+		return BD_OPTION_SIZE;
+	case WORD_DURATION:
+		return BD_OPTION_DURATION;
+	case WORD_CHOICE:
+		return BD_OPTION_CHOICE;
+	case WORD_START:
+	case WORD_GROUP:
+		return BD_OPTION_TEXT;
+	case WORD_U32:
+	case WORD_U64:
+		break;
+	}
+	return BD_OPTION_U64;
+}
+
+static void default_from_spec(struct bd_stream_options *options, const struct word *word)
+{
+	void *holder = at(options, word->holder);
+	const void *field = at(options->spec, word->field);
+	if (word->kind == WORD_U32)
+		*(uint64_t *)holder = *(const uint32_t *)field;
+	else if (word->kind == WORD_CHOICE)
+		*(int *)holder = (int)*(const unsigned *)field;
+	else if (word->kind != WORD_START && word->kind != WORD_GROUP)
+		*(uint64_t *)holder = *(const uint64_t *)field;
+}
+
+static bool is_in(const char *name, const char *const *list)
+{
+	for (; list && *list; list++)
+		if (strcmp(name, *list) == 0)
+			return true;
+	return false;
+}
+
+void bd_stream_options_init(struct bd_stream_options *options, struct bd_stream_spec *spec, const char *const *without)
+{
+	memset(options, 0, sizeof *options);
+	options->spec = spec;
+	for (size_t i = 0; i < BD_COUNT_OF(words); i++) {
+		const struct word *word = &words[i];
+		default_from_spec(options, word);
+		if (is_in(word->option, without))
+			continue;
+		options->options[options->count++] = (struct bd_option){
+			.name = word->option,
+			.kind = option_kind_of(word->kind),
+			.value = at(options, word->holder),
+			.argument = word->argument,
+			.help = word->help,
+			.choices = word->choices,
+			.minimum = word->minimum,
+			.maximum = word->maximum == UINT64_MAX ? 0 : word->maximum,
+		};
+	}
+}
+
+static int set_group(struct bd_stream_spec *spec, const char *group, struct bd_error *error)
+{
+	if (strlen(group) >= sizeof spec->share_group)
+		return bd_error_set(error, -EINVAL, "share_group: longer than %zu bytes", sizeof spec->share_group - 1);
+	snprintf(spec->share_group, sizeof spec->share_group, "%s", group);
+	return 0;
+}
+
+static bool has_option(const struct bd_stream_options *options, const struct word *word)
+{
+	for (size_t i = 0; i < options->count; i++)
+		if (strcmp(options->options[i].name, word->option) == 0)
+			return true;
+	return false;
+}
+
+/* An option that the command left out keeps what the command wrote into the spec itself. */
+static int apply_word(struct bd_stream_options *options, const struct word *word, struct bd_error *error)
+{
+	const void *holder = at(options, word->holder);
+	void *field = at(options->spec, word->field);
+	if (!has_option(options, word))
+		return 0;
+	switch (word->kind) {
+	case WORD_U32:
+		*(uint32_t *)field = (uint32_t) * (const uint64_t *)holder;
+		return 0;
+	case WORD_CHOICE:
+		*(unsigned *)field = (unsigned)*(const int *)holder;
+		return 0;
+	case WORD_START:
+		return options->start
+		               ? bd_parse_position(options->start, &options->spec->start_epoch, &options->spec->start_batch, error)
+		               : 0;
+	case WORD_GROUP:
+		return options->share_group ? set_group(options->spec, options->share_group, error) : 0;
+	case WORD_U64:
+	case WORD_SIZE:
+	case WORD_DURATION:
+		break;
+	}
+	*(uint64_t *)field = *(const uint64_t *)holder;
+	return 0;
+}
+
+int bd_stream_options_apply(struct bd_stream_options *options, struct bd_error *error)
+{
+	for (size_t i = 0; i < BD_COUNT_OF(words); i++) {
+		int result = apply_word(options, &words[i], error);
+		if (result < 0)
+			return result;
+	}
+	return bd_stream_spec_check(options->spec, error);
+}
+
+/* ---- YAML ---- */
+
+static int parse_start(const struct bd_yaml_node *node, struct bd_stream_spec *spec, struct bd_error *error)
+{
+	const char *text;
+	int result = bd_yaml_get_text(node, "start", &text, error);
+	if (result == 0 && bd_parse_position(text, &spec->start_epoch, &spec->start_batch, NULL) < 0)
+		result = bd_yaml_error(node, error, "start: '%s' is not \"EPOCH:BATCH\" (in quotes)", text);
+	return result;
+}
+
+static int parse_group(const struct bd_yaml_node *node, struct bd_stream_spec *spec, struct bd_error *error)
+{
+	const char *text;
+	int result = bd_yaml_get_text(node, "share_group", &text, error);
+	if (result == 0 && set_group(spec, text, NULL) < 0)
+		result = bd_yaml_error(node, error, "share_group: longer than %zu bytes", sizeof spec->share_group - 1);
+	return result;
+}
+
+static int parse_duration(const struct bd_yaml_node *node, const char *what, uint64_t *ret_ns, struct bd_error *error)
+{
+	const char *text;
+	int result = bd_yaml_get_text(node, what, &text, error);
+	if (result == 0 && bd_parse_duration(text, ret_ns, NULL) < 0)
+		result = bd_yaml_error(node, error, "%s: '%s' is no duration such as 30s or 5m", what, text);
+	return result;
+}
+
+static int parse_word(const struct word *word, const struct bd_yaml_node *node, struct bd_stream_spec *spec, struct bd_error *error)
+{
+	void *field = at(spec, word->field);
+	uint64_t number = 0;
+	int choice = 0, result;
+	switch (word->kind) {
+	case WORD_START:
+		return parse_start(node, spec, error);
+	case WORD_GROUP:
+		return parse_group(node, spec, error);
+	case WORD_CHOICE:
+		result = bd_yaml_get_choice(node, word->name, word->choices, &choice, error);
+		if (result == 0)
+			*(unsigned *)field = (unsigned)choice;
+		return result;
+	case WORD_SIZE:
+		return bd_yaml_get_size(node, word->name, field, error);
+	case WORD_DURATION:
+		return parse_duration(node, word->name, field, error);
+	case WORD_U32:
+	case WORD_U64:
+		break;
+	}
+	result = bd_yaml_get_u64(node, word->name, word->minimum, word->maximum, &number, error);
+	if (result < 0)
+		return result;
+	if (word->kind == WORD_U32)
+		*(uint32_t *)field = (uint32_t)number;
+	else
+		*(uint64_t *)field = number;
+	return 0;
+}
+
+int bd_stream_spec_parse_yaml(const struct bd_yaml_node *mapping, struct bd_stream_spec *spec, struct bd_error *error)
+{
+	for (size_t i = 0; i < BD_COUNT_OF(words); i++) {
+		const struct bd_yaml_node *node = bd_yaml_find(mapping, words[i].name);
+		int result = node ? parse_word(&words[i], node, spec, error) : 0;
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
