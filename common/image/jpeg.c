@@ -290,8 +290,23 @@ int bd_jpeg_read(struct bd_jpeg *jpeg, uint8_t *ret_line, struct bd_error *error
 	return 0;
 }
 
-int bd_jpeg_skip(struct bd_jpeg *jpeg, uint32_t lines, struct bd_error *error)
+/*
+ * libjpeg-turbo's skipping takes the last line of an iMCU row for the only one that needs the next row decoded. With four
+ * lines to a row group it is not: a decoded row is lost, and at the bottom the library loops for ever.
+ */
+static bool can_skip(const struct jpeg_decompress_struct *info)
 {
+	return info->max_v_samp_factor <= 2;
+}
+
+int bd_jpeg_skip(struct bd_jpeg *jpeg, uint32_t lines, uint8_t *scratch, struct bd_error *error)
+{
+	if (!can_skip(&jpeg->info)) {
+		int status = 0;
+		for (uint32_t i = 0; !status && i < lines; i++)
+			status = bd_jpeg_read(jpeg, scratch, error);
+		return status;
+	}
 	if (setjmp(jpeg->jump))
 		return failed(jpeg, error);
 	if (lines)
@@ -311,7 +326,7 @@ static bool has_end(struct bd_jpeg *jpeg)
 	return jpeg_input_complete(&jpeg->info);
 }
 
-int bd_jpeg_end(struct bd_jpeg *jpeg, struct bd_error *error)
+int bd_jpeg_end(struct bd_jpeg *jpeg, uint8_t *scratch, struct bd_error *error)
 {
 	struct jpeg_decompress_struct *info = &jpeg->info;
 	if (setjmp(jpeg->jump))
@@ -324,8 +339,14 @@ int bd_jpeg_end(struct bd_jpeg *jpeg, struct bd_error *error)
 		jpeg_abort_decompress(info);
 		return 0;
 	}
-	if (info->output_scanline < info->output_height)
-		jpeg_skip_scanlines(info, info->output_height - info->output_scanline);
+	/* Not skipped: the library does not look at lines that are skipped down to the bottom. */
+	while (info->output_scanline < info->output_height) {
+		JSAMPROW line = jpeg->ink ? jpeg->ink : scratch;
+		if (jpeg_read_scanlines(info, &line, 1) != 1) {
+			snprintf(jpeg->text, sizeof jpeg->text, "the data ends early");
+			return failed(jpeg, error);
+		}
+	}
 	jpeg->ending = true;
 	if (!jpeg_finish_decompress(info))
 		jpeg_abort_decompress(info);

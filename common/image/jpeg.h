@@ -60,13 +60,13 @@ BD_MUST_CHECK int bd_jpeg_start(struct bd_jpeg *jpeg, const struct bd_jpeg_reque
 /* The next line: width x channels bytes. */
 BD_MUST_CHECK int bd_jpeg_read(struct bd_jpeg *jpeg, uint8_t *ret_line, struct bd_error *error);
 
-/* Passes over lines, with as little work as the library can. */
-BD_MUST_CHECK int bd_jpeg_skip(struct bd_jpeg *jpeg, uint32_t lines, struct bd_error *error);
+/* Passes over lines, with as little work as the library can; `scratch` has room for a line. */
+BD_MUST_CHECK int bd_jpeg_skip(struct bd_jpeg *jpeg, uint32_t lines, uint8_t *scratch, struct bd_error *error);
 
 /*
  * After the last line that is wanted. A whole picture is read to its end, so that damage below is found; of a part it is
- * checked only that the file has an end.
+ * checked only that the file has an end. `scratch` has room for a line.
  */
-BD_MUST_CHECK int bd_jpeg_end(struct bd_jpeg *jpeg, struct bd_error *error);
+BD_MUST_CHECK int bd_jpeg_end(struct bd_jpeg *jpeg, uint8_t *scratch, struct bd_error *error);
 
 #endif

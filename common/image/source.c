@@ -235,7 +235,7 @@ static int png_line(struct bd_source *source, uint32_t y, struct bd_error *error
 
 static int jpeg_line(struct bd_source *source, uint32_t y, struct bd_error *error)
 {
-	int status = source->next < y ? bd_jpeg_skip(source->jpeg, y - source->next, error) : 0;
+	int status = source->next < y ? bd_jpeg_skip(source->jpeg, y - source->next, source->buffer, error) : 0;
 	if (!status)
 		status = bd_jpeg_read(source->jpeg, source->buffer, error);
 	source->next = y + 1;
@@ -264,6 +264,6 @@ const uint8_t *bd_source_all(const struct bd_source *source)
 int bd_source_end(struct bd_source *source, struct bd_error *error)
 {
 	if (source->encoding == BD_ENCODING_JPEG)
-		return bd_jpeg_end(source->jpeg, error);
+		return bd_jpeg_end(source->jpeg, source->buffer, error);
 	return source->encoding == BD_ENCODING_PNG ? bd_png_end(source->png, error) : 0;
 }

@@ -235,6 +235,29 @@ static void a_decoded_part_equals_the_whole(void **state)
 	}
 }
 
+/* No output row needs the lowest lines here; the damage in them counts all the same, as for one who decodes it all. */
+static void a_cut_below_the_last_line_wanted_is_found(void **state)
+{
+	(void)state;
+	char path[1024];
+	if (!bd_shared_path("data/cats_vs_dogs/train/cats/cat.1.jpg", path, sizeof path)) {
+		print_message("data/cats_vs_dogs is missing\n");
+		skip();
+	}
+	size_t length;
+	uint8_t *jpeg = bd_golden_file(path, &length);
+	struct bd_image_options options;
+	bd_image_options_init(&options);
+	options.resize_height = options.resize_width = 2;
+	options.resize_method = BD_RESIZE_TF1_NEAREST;
+	float row[12];
+	assert_int_equal(bd_picture_decode(decoder, &options, jpeg, length, key0, row, NULL), 0);
+	assert_int_equal(bd_picture_decode(decoder, &options, jpeg, length - 200, key0, row, NULL), -EBADMSG);
+	options.crop = BD_CROP_RANDOM_RESIZED;
+	assert_int_equal(bd_picture_decode(decoder, &options, jpeg, length - 200, key0, row, NULL), -EBADMSG);
+	free(jpeg);
+}
+
 static void a_scaled_picture_looks_like_the_exact_one(void **state)
 {
 	(void)state;
@@ -414,6 +437,7 @@ int main(void)
 		cmocka_unit_test(raw_pictures_of_every_form_are_exact),
 		cmocka_unit_test(flip_mirrors_half_of_the_records),
 		cmocka_unit_test(a_decoded_part_equals_the_whole),
+		cmocka_unit_test(a_cut_below_the_last_line_wanted_is_found),
 		cmocka_unit_test(a_scaled_picture_looks_like_the_exact_one),
 		cmocka_unit_test(wrong_pictures_are_refused_with_a_reason),
 		cmocka_unit_test(memory_limit_is_kept),
