@@ -101,11 +101,12 @@ TARGET_STREAMS static uint32_t crc_by_streams(uint32_t state, const uint8_t *byt
 /*
  * Folding: four vectors hold 256 bytes that are congruent, mod P, to all that was read; each step multiplies them by
  * x^2048 and adds the next 256 bytes. In a lane of 128 bits the low word comes first and so is x^64 ahead; as above a
- * product is one power too high: factors x^(2048 + 63) for low words, x^(2048 - 1) for high ones.
+ * product is one power too high: factors x^(2048 + 63) for low words, x^(2048 - 1) for high ones,
+ * each in the upper half of a word, since a reflected word begins with its highest power.
  */
 #define FOLD_BYTES 256
-#define FOLD_LOW 0xe9a5d8beu /* x^2111 */
-#define FOLD_HIGH 0x1426a815u /* x^2047 */
+#define FOLD_LOW 0xe9a5d8be00000000ull /* x^2111 */
+#define FOLD_HIGH 0x1426a81500000000ull /* x^2047 */
 #define FOLD_MINIMUM (4 * FOLD_BYTES) /* below, the 32 dependent crc32 steps at the end cost more than is won */
 
 TARGET_FOLD static inline __m512i fold(__m512i x, __m512i factors, __m512i next)
@@ -118,8 +119,8 @@ TARGET_FOLD static uint32_t crc_by_folding(uint32_t state, const uint8_t *bytes,
 {
 	if (length < FOLD_MINIMUM)
 		return crc_by_streams(state, bytes, length);
-	const __m512i factors = _mm512_set4_epi64((long long)((uint64_t)FOLD_HIGH << 32), (long long)((uint64_t)FOLD_LOW << 32),
-	                                          (long long)((uint64_t)FOLD_HIGH << 32), (long long)((uint64_t)FOLD_LOW << 32));
+	const __m512i factors = _mm512_set4_epi64((long long)FOLD_HIGH, (long long)FOLD_LOW, (long long)FOLD_HIGH,
+	                                          (long long)FOLD_LOW);
 	__m512i a = _mm512_xor_si512(_mm512_loadu_si512(bytes), _mm512_zextsi128_si512(_mm_cvtsi32_si128((int)state)));
 	__m512i b = _mm512_loadu_si512(bytes + 64), c = _mm512_loadu_si512(bytes + 128), d = _mm512_loadu_si512(bytes + 192);
 	bytes += FOLD_BYTES;

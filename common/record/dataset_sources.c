@@ -56,7 +56,8 @@ static char *join_pattern(const char *folder, const char *pattern)
 {
 	if (pattern[0] == '/')
 		return strdup(pattern);
-	char *joined = malloc(2 * strlen(folder) + strlen(pattern) + 2), *to = joined;
+	size_t length = strlen(pattern) + 1;
+	char *joined = malloc(2 * strlen(folder) + length + 1), *to = joined;
 	if (!joined)
 		return NULL;
 	for (const char *c = folder; *c; c++) {
@@ -65,7 +66,7 @@ static char *join_pattern(const char *folder, const char *pattern)
 		*to++ = *c;
 	}
 	*to++ = '/';
-	strcpy(to, pattern);
+	memcpy(to, pattern, length);
 	return joined;
 }
 
@@ -169,46 +170,77 @@ static int compare_entries(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* The names in `folder` that are folders (or are files), in byte order. Returns their number or -errno. */
-static int list_folder(const char *folder, bool folders, char ***ret_names, struct bd_error *error)
+static void free_names(char **names, size_t count)
+{
+	for (size_t i = 0; names && i < count; i++)
+		free(names[i]);
+	free(names);
+}
+
+/* Keeps the name where it is a folder (or is a file). Returns 0 or -ENOMEM. */
+static int keep_entry(const char *folder, const char *name, bool folders, char **names, size_t *count)
+{
+	char *path = bd_path_join(folder, name);
+	struct stat status;
+	if (!path)
+		return -ENOMEM;
+	bool keep = stat(path, &status) == 0 && (folders ? S_ISDIR(status.st_mode) : S_ISREG(status.st_mode));
+	free(path);
+	if (!keep)
+		return 0;
+	names[*count] = strdup(name);
+	if (!names[*count])
+		return -ENOMEM;
+	++*count;
+	return 0;
+}
+
+/* The names in `folder` that are folders (or are files), in byte order; none after a failure. */
+static int list_folder(const char *folder, bool folders, char ***ret_names, size_t *ret_count, struct bd_error *error)
 {
 	struct dirent **entries;
-	int found = scandir(folder, &entries, keep_visible, compare_entries), kept = 0;
+	size_t count = 0;
+	*ret_names = NULL;
+	*ret_count = 0;
+	int found = scandir(folder, &entries, keep_visible, compare_entries);
 	if (found < 0)
 		return bd_error_set(error, -errno, "%s: cannot list the folder: %s", folder, strerror(errno));
 	char **names = calloc((size_t)found + 1, sizeof *names);
-	bool good = names;
+	int result = names ? 0 : -ENOMEM;
 	for (int i = 0; i < found; i++) {
-		char *path = bd_path_join(folder, entries[i]->d_name);
-		struct stat status;
-		good = good && path;
-		if (good && stat(path, &status) == 0 && (folders ? S_ISDIR(status.st_mode) : S_ISREG(status.st_mode)))
-			good = (names[kept++] = strdup(entries[i]->d_name));
-		free(path);
+		if (result == 0)
+			result = keep_entry(folder, entries[i]->d_name, folders, names, &count);
 		free(entries[i]);
 	}
 	free(entries);
+	if (result < 0) {
+		free_names(names, count);
+		return no_memory(error);
+	}
 	*ret_names = names;
-	if (good)
-		return kept;
-	for (int i = 0; names && i < kept; i++)
-		free(names[i]);
-	free(names);
-	return no_memory(error);
+	*ret_count = count;
+	return 0;
 }
 
 static int append_class(const char *folder, int64_t label, struct bd_dataset *dataset, struct bd_error *error)
 {
 	char **names;
-	int count = list_folder(folder, false, &names, error), result = 0;
-	if (count < 0)
-		return count;
-	for (int i = 0; i < count; i++) {
-		if (result == 0)
-			result = append_path(dataset, bd_path_join(folder, names[i]), label, error);
-		free(names[i]);
+	size_t count;
+	int result = list_folder(folder, false, &names, &count, error);
+	for (size_t i = 0; result == 0 && i < count; i++)
+		result = append_path(dataset, bd_path_join(folder, names[i]), label, error);
+	free_names(names, count);
+	return result;
+}
+
+static int append_classes(const char *root, struct bd_dataset *dataset, struct bd_error *error)
+{
+	int result = dataset->classes ? 0 : list_folder(root, true, &dataset->classes, &dataset->class_count, error);
+	for (size_t i = 0; result == 0 && i < dataset->class_count; i++) {
+		char *path = bd_path_join(root, dataset->classes[i]);
+		result = path ? append_class(path, (int64_t)i, dataset, error) : no_memory(error);
+		free(path);
 	}
-	free(names);
 	return result;
 }
 
@@ -219,21 +251,8 @@ static int parse_folder(const struct bd_yaml_node *node, const char *folder, str
 	if (result < 0)
 		return result;
 	char *root = bd_path_join(folder, text);
-	if (!root)
-		return no_memory(error);
 	dataset->source = BD_SOURCE_FOLDER;
-	if (!dataset->classes) {
-		int count = list_folder(root, true, &dataset->classes, error);
-		result = count < 0 ? count : 0;
-		dataset->class_count = count < 0 ? 0 : (size_t)count;
-		if (count < 0)
-			dataset->classes = NULL;
-	}
-	for (size_t i = 0; result == 0 && i < dataset->class_count; i++) {
-		char *path = bd_path_join(root, dataset->classes[i]);
-		result = path ? append_class(path, (int64_t)i, dataset, error) : no_memory(error);
-		free(path);
-	}
+	result = root ? append_classes(root, dataset, error) : no_memory(error);
 	free(root);
 	if (result == 0 && !dataset->path_count) {
 		bd_yaml_error(node, error, "no picture in '%s': it needs one sub-folder a class", text);

@@ -61,7 +61,7 @@ int bd_features_find(const uint8_t *bytes, size_t length, const struct bd_featur
 	struct bd_field field;
 	int result;
 	while ((result = bd_fields_next(&fields, &field, error)) > 0) {
-		struct bd_map_entry entry;
+		struct bd_map_entry entry = { 0 };
 		if (!bd_field_is(&field, FEATURES_FEATURE, BD_WIRE_BYTES))
 			continue;
 		result = bd_map_entry_read(field.bytes, field.length, &entry, error);
@@ -123,7 +123,7 @@ int bd_features_append(struct bd_example *example, const uint8_t *bytes, size_t 
 	struct bd_field field;
 	int result;
 	while ((result = bd_fields_next(&fields, &field, error)) > 0) {
-		struct bd_map_entry entry;
+		struct bd_map_entry entry = { 0 };
 		size_t values;
 		if (!bd_field_is(&field, FEATURES_FEATURE, BD_WIRE_BYTES))
 			continue;

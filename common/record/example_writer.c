@@ -31,6 +31,13 @@ static uint8_t *put_header(uint8_t *to, uint8_t number, size_t length)
 	return put_varint(to, length);
 }
 
+static uint8_t *put_bytes(uint8_t *to, const void *bytes, size_t length)
+{
+	if (length)
+		memcpy(to, bytes, length);
+	return to + length;
+}
+
 /* Bytes of a length-delimited field whose payload has `length` bytes. */
 static size_t field_bytes(size_t length)
 {
@@ -81,8 +88,8 @@ static uint8_t *begin_entry(struct bd_example_writer *writer, const char *name, 
 		return NULL;
 	at = put_header(at, 1, entry);
 	at = put_header(at, 1, name_length);
-	memcpy(at, name, name_length);
-	at = put_header(at + name_length, 2, list);
+	at = put_bytes(at, name, name_length);
+	at = put_header(at, 2, list);
 	return put_header(at, (uint8_t)kind, values);
 }
 
@@ -93,9 +100,7 @@ void bd_example_writer_add_bytes(struct bd_example_writer *writer, const char *n
 		writer->failed = -EMSGSIZE;
 	if (!at)
 		return;
-	at = put_header(at, 1, length);
-	if (length)
-		memcpy(at, bytes, length);
+	put_bytes(put_header(at, 1, length), bytes, length);
 }
 
 void bd_example_writer_add_int64(struct bd_example_writer *writer, const char *name, const int64_t *values, size_t count)

@@ -134,7 +134,7 @@ static int skip_text(struct bd_inflater *inflater, struct bd_error *error)
 static int read_gzip_extras(struct bd_inflater *inflater, uint8_t flags, struct bd_error *error)
 {
 	enum { HEADER_CRC = 2, EXTRA = 4, NAME = 8, COMMENT = 16 };
-	uint8_t two[2], byte;
+	uint8_t two[2] = { 0 }, byte;
 	int result = 0;
 	if (flags & EXTRA) {
 		result = read_bytes(inflater, two, 2, error);
@@ -156,7 +156,7 @@ static int read_gzip_extras(struct bd_inflater *inflater, uint8_t flags, struct 
 
 static int read_gzip_header(struct bd_inflater *inflater, struct bd_error *error)
 {
-	uint8_t header[10];
+	uint8_t header[10] = { 0 };
 	inflater->header_crc = 0;
 	int result = read_bytes(inflater, header, 2, error);
 	if (result < 0)
@@ -173,7 +173,7 @@ static int read_gzip_header(struct bd_inflater *inflater, struct bd_error *error
 
 static int read_zlib_header(struct bd_inflater *inflater, struct bd_error *error)
 {
-	uint8_t header[2];
+	uint8_t header[2] = { 0 };
 	int result = read_bytes(inflater, header, sizeof header, error);
 	if (result < 0)
 		return result;
@@ -223,7 +223,7 @@ static int begin_member(struct bd_inflater *inflater, struct bd_error *error)
 
 static int end_member(struct bd_inflater *inflater, struct bd_error *error)
 {
-	uint8_t t[8];
+	uint8_t t[8] = { 0 };
 	bool gzip = inflater->compression == BD_COMPRESSION_GZIP;
 	int result = read_bytes(inflater, t, gzip ? 8 : 4, error);
 	if (result < 0)

@@ -77,7 +77,7 @@ static int skip_group(struct bd_fields *fields, uint32_t number, struct bd_error
 {
 	uint32_t open[BD_PROTOBUF_DEPTH] = { number };
 	for (int depth = 1; depth > 0;) {
-		struct bd_field field;
+		struct bd_field field = { 0 };
 		if (fields->at == fields->end)
 			return malformed(error, "group not closed");
 		int result = next_flat(fields, &field, error);

@@ -79,7 +79,7 @@ static int find_lists(const uint8_t *bytes, size_t length, const struct bd_featu
 	struct bd_field field;
 	int result;
 	while ((result = bd_fields_next(&fields, &field, error)) > 0) {
-		struct bd_map_entry entry;
+		struct bd_map_entry entry = { 0 };
 		if (!bd_field_is(&field, LISTS_LIST, BD_WIRE_BYTES))
 			continue;
 		result = bd_map_entry_read(field.bytes, field.length, &entry, error);
@@ -158,7 +158,7 @@ static int append_lists(struct bd_sequence_example *example, const uint8_t *byte
 	struct bd_field field;
 	int result;
 	while ((result = bd_fields_next(&fields, &field, error)) > 0) {
-		struct bd_map_entry entry;
+		struct bd_map_entry entry = { 0 };
 		if (!bd_field_is(&field, LISTS_LIST, BD_WIRE_BYTES))
 			continue;
 		struct bd_feature_list_view *list = append_list(example, error);

@@ -21,7 +21,7 @@
  *   points: out, in, member_out, member_crc, bits, bits_value, window_bytes, packed_bytes, the window
  * The CRC covers everything but itself. A change of the form changes the magic's last byte.
  */
-#define MAGIC "BDINDEX\1"
+static const uint8_t magic[8] = { 'B', 'D', 'I', 'N', 'D', 'E', 'X', 1 };
 enum {
 	HEAD_MAGIC,
 	HEAD_DEVICE,
@@ -100,7 +100,7 @@ int bd_shard_index_encode(const struct bd_shard_index *index, uint8_t **ret_byte
 		                            0 };
 	for (size_t i = 0; i < HEAD_WORDS; i++)
 		at = put(at, head[i]);
-	memcpy(bytes, MAGIC, 8);
+	memcpy(bytes, magic, sizeof magic);
 	for (uint64_t i = 0; i <= index->count; i++)
 		at = put(at, index->offsets[i]);
 	for (size_t i = 0; i < index->damage_count; i++)
@@ -132,7 +132,7 @@ static uint64_t take(struct reader *reader)
 
 static bool read_head(struct reader *reader, const uint8_t *bytes, size_t length)
 {
-	if (length < HEAD_BYTES || memcmp(bytes, MAGIC, 8) != 0)
+	if (length < HEAD_BYTES || memcmp(bytes, magic, sizeof magic) != 0)
 		return false;
 	for (size_t i = 0; i < HEAD_WORDS; i++)
 		reader->head[i] = take(reader);
@@ -333,8 +333,8 @@ static void write_atomically(const char *path, const uint8_t *bytes, size_t leng
 
 void bd_shard_index_store_cached(const char *folder, const struct bd_shard_index *index)
 {
-	uint8_t *bytes;
-	size_t length;
+	uint8_t *bytes = NULL;
+	size_t length = 0;
 	if (bd_make_folders(folder, 0700, NULL) < 0 || bd_shard_index_encode(index, &bytes, &length, NULL) < 0)
 		return;
 	char *path = cache_path(folder, &index->key);
