@@ -16,7 +16,7 @@
 #include "common/stream/messages.h"
 #include "tests/support/records.h"
 
-#define PATIENCE_NS (30 * BD_NS_PER_S)
+#define PATIENCE_NS (20 * BD_NS_PER_S)
 #define ARGUMENTS_MAX 32
 
 static void give_up(const char *what)
