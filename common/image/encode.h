@@ -6,6 +6,10 @@
 #ifndef BD_IMAGE_ENCODE_H
 #define BD_IMAGE_ENCODE_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "common/image/pixels.h"
 
 /* Grey or RGB. quality 1 to 100; chroma is halved both ways below 90, kept from 90 on. *ret_bytes is freed by the caller. */
@@ -14,5 +18,8 @@ BD_MUST_CHECK int bd_jpeg_encode(const struct bd_pixels *pixels, int quality, ui
 
 /* Grey or RGB, 8 bits. *ret_bytes is freed by the caller. */
 BD_MUST_CHECK int bd_png_encode(const struct bd_pixels *pixels, uint8_t **ret_bytes, size_t *ret_length, struct bd_error *error);
+
+/* As PNG to a file, under a temporary name and renamed; -EEXIST unless `force`, -errno of writing. */
+BD_MUST_CHECK int bd_png_write(const char *path, bool force, const struct bd_pixels *pixels, struct bd_error *error);
 
 #endif
