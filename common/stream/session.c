@@ -121,18 +121,23 @@ static int wait_readable(const struct bd_session *session, uint64_t deadline_ns,
 	}
 }
 
+/*
+ * Whoever may wait has seen that nothing is there yet: wait first, then receive. A wait without end that no signal may cut short
+ * is one call, for a blocking recvmsg; the others need ppoll, which alone is never restarted after a signal.
+ */
 int bd_session_receive(struct bd_session *session, uint64_t deadline_ns, struct bd_packet *ret_packet, struct bd_error *error)
 {
+	bool blocks = deadline_ns == BD_SESSION_FOR_EVER && !session->interruptible;
 	for (;;) {
-		int result = bd_wire_receive(session->socket, BD_WIRE_DAEMON, session->state, session->buffer, false, ret_packet,
-		                             error);
-		if (result == -EINTR)
+		int result = blocks || deadline_ns == 0 ? 0 : wait_readable(session, deadline_ns, error);
+		/* What is there at the deadline still counts. */
+		if (result < 0 && result != -EAGAIN)
+			return result;
+		result = bd_wire_receive(session->socket, BD_WIRE_DAEMON, session->state, session->buffer, blocks, ret_packet,
+		                         error);
+		if (result == -EINTR || (result == -EAGAIN && deadline_ns != 0 && bd_now_ns() < deadline_ns))
 			continue;
-		if (result != -EAGAIN || deadline_ns == 0)
-			return result;
-		result = wait_readable(session, deadline_ns, error);
-		if (result < 0)
-			return result;
+		return result;
 	}
 }
 
