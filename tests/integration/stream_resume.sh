@@ -97,6 +97,22 @@ wait $second || fail "the group's second consumer ended with $?"
 for out in alone k1 k2; do
 	grep -v '^{"batches"' "$WORK/$out" | cmp -s "$WORK/long" - || fail "$out: other batches over the daemon's death"
 done
+
+# ---- a consumer that stops: its group goes on without it, and it gets every batch all the same ----
+
+read_batches --epochs 0 --batches $batches --connect "$WORK/socket" --share-group s --share-start 2 --share-timeout 300ms >"$WORK/s1" 2>>"$WORK/err" &
+first=$!
+read_batches --epochs 0 --batches $batches --connect "$WORK/socket" --share-group s --share-start 2 --share-timeout 300ms >"$WORK/s2" 2>>"$WORK/err" &
+second=$!
+sleep 0.2
+kill -STOP $first
+wait $second || fail "the quick consumer of the group ended with $?"
+kill -CONT $first
+wait $first || fail "the consumer that was stopped ended with $?"
+grep -q "too slow for group 's'" "$WORK/log" || fail "the stopped consumer was not detached"
+for out in s1 s2; do
+	grep -v '^{"batches"' "$WORK/$out" | cmp -s "$WORK/long" - || fail "$out: other batches when a consumer of the group stops"
+done
 stop_daemon
 # ... and it did die in the middle: streams were opened again at a later epoch.
 [ "$(grep -c ' from [1-9][0-9]*:' "$WORK/log")" -ge 3 ] || fail "the daemon was killed when nobody read any more"
