@@ -218,6 +218,13 @@ compdb: ## compile_commands.json for editors
 demo: all ## Fashion-MNIST: convert, train, evaluate, predict, in build/demo
 	@examples/demo.sh
 
+# ---- install ----
+
+SYSCONFDIR ?= /etc
+
+install: all ## into PREFIX (/usr/local) below DESTDIR: programs, library, headers, units, man pages, completion
+	@systemd/install '$(B)' '$(DESTDIR)' '$(PREFIX)' '$(SYSCONFDIR)' '$(SONAME)' '$(VERSION)' $(PROGRAMS)
+
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  MODE=release|debug|asan|tsan chooses the build; PREFIX and DESTDIR where install puts it'
@@ -225,6 +232,6 @@ help: ## list the targets
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all unit integration check check-interop fuzz format tidy compdb demo help clean FORCE
+.PHONY: all unit integration check check-interop fuzz format tidy compdb demo install help clean FORCE
 
 -include $(ALL_OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(INTEGRATION_PROGRAMS:%=%.d) $(BENCH_PROGRAMS:%=%.d) $(wildcard $(B)/*/main.d $(B)/tools/*/main.d)
