@@ -22,7 +22,7 @@ static int check_state(const struct bd_pipeline *pipeline, struct bd_error *erro
 			*error = pipeline->error;
 		return pipeline->error.code;
 	}
-	if (pipeline->phase == BD_PHASE_FILES || pipeline->phase == BD_PHASE_PREPARE)
+	if (pipeline->phase < BD_PHASE_FLOW)
 		return bd_error_set(error, -EAGAIN, "the stream is not ready yet");
 	return 0;
 }

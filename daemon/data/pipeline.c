@@ -199,7 +199,7 @@ static uint32_t run_rows(const struct bd_pipeline *pipeline, const struct bd_job
 	uint32_t rows = job->batch.rows - job->handed;
 	uint64_t threads = bd_engine_threads(pipeline->engine);
 	uint64_t share = ((uint64_t)job->batch.rows * (pipeline->slots - 1) + threads - 1) / threads;
-	if (!pipeline->source.compressed || pipeline->spec.shuffle == BD_SHUFFLE_GLOBAL) {
+	if (!pipeline->source.compressed || pipeline->inflates || pipeline->spec.shuffle == BD_SHUFFLE_GLOBAL) {
 		uint64_t wanted = pipeline->row_ns ? RUN_NS / pipeline->row_ns
 		                                   : (job->batch.rows + 2 * threads - 1) / (2 * threads);
 		share = bd_min_u64(share, bd_max_u64(wanted, 1));
@@ -246,6 +246,7 @@ static bool take(struct bd_tenant *tenant, struct bd_run *ret_run)
 	struct bd_pipeline *pipeline = of_tenant(tenant);
 	switch (pipeline->phase) {
 	case BD_PHASE_FILES:
+	case BD_PHASE_INFLATE:
 		return take_files(pipeline, ret_run);
 	case BD_PHASE_PREPARE:
 		if (pipeline->prepare_handed)
@@ -262,6 +263,15 @@ static bool take(struct bd_tenant *tenant, struct bd_run *ret_run)
 
 /* ---- on a worker ---- */
 
+static void work_inflation(struct bd_pipeline *pipeline, struct bd_worker *worker, struct bd_run *run)
+{
+	struct bd_shard_cursor *cursor;
+	int result = bd_worker_cursor(worker, &cursor, &run->error);
+	for (uint32_t i = 0; result == 0 && i < run->count; i++)
+		result = bd_records_inflate_file(&pipeline->source, run->first + i, cursor, &run->error);
+	run->error.code = result;
+}
+
 static void work_files(struct bd_pipeline *pipeline, struct bd_run *run)
 {
 	int result = 0;
@@ -275,6 +285,8 @@ static void work(struct bd_tenant *tenant, struct bd_worker *worker, struct bd_r
 	struct bd_pipeline *pipeline = of_tenant(tenant);
 	if (run->job)
 		bd_pipeline_work_rows(pipeline, worker, run);
+	else if (run->count && pipeline->inflates)
+		work_inflation(pipeline, worker, run);
 	else if (run->count)
 		work_files(pipeline, run);
 	else
@@ -316,6 +328,8 @@ static void finish_files(struct bd_pipeline *pipeline, const struct bd_run *run)
 		fail(pipeline, &run->error);
 	else if (pipeline->files_back == pipeline->source.file_count && pipeline->phase == BD_PHASE_FILES)
 		pipeline->phase = BD_PHASE_PREPARE;
+	else if (pipeline->files_back == pipeline->source.file_count && pipeline->phase == BD_PHASE_INFLATE)
+		pipeline->phase = BD_PHASE_FLOW;
 	notify(pipeline);
 }
 
@@ -329,7 +343,8 @@ static bool finish(struct bd_tenant *tenant, const struct bd_run *run)
 	} else if (run->error.code) {
 		fail(pipeline, &run->error);
 	} else {
-		pipeline->phase = BD_PHASE_FLOW;
+		pipeline->phase = pipeline->inflates ? BD_PHASE_INFLATE : BD_PHASE_FLOW;
+		pipeline->files_handed = pipeline->files_back = 0;
 		notify(pipeline);
 	}
 	return pipeline->quarantine.written < pipeline->quarantine.count && pipeline->quarantine.path;
@@ -432,7 +447,7 @@ enum bd_pipeline_state bd_pipeline_state(struct bd_pipeline *pipeline, struct bd
 		state = BD_PIPELINE_FAILED;
 		if (ret_error)
 			*ret_error = pipeline->error;
-	} else if (pipeline->phase == BD_PHASE_FILES || pipeline->phase == BD_PHASE_PREPARE) {
+	} else if (pipeline->phase < BD_PHASE_FLOW) {
 		state = BD_PIPELINE_INDEXING;
 	}
 	bd_engine_unlock(pipeline->engine);

@@ -34,6 +34,7 @@
 enum bd_pipeline_phase {
 	BD_PHASE_FILES, /* files are looked at */
 	BD_PHASE_PREPARE, /* all are; one worker makes the ring */
+	BD_PHASE_INFLATE, /* compressed shards are taken into memory, where they fit */
 	BD_PHASE_FLOW, /* READY */
 	BD_PHASE_OVER, /* the last batch is published, or it failed */
 };
@@ -67,6 +68,7 @@ struct bd_pipeline {
 	struct bd_cache cache;
 	struct bd_readahead readahead; /* parts of it under the lock */
 	uint32_t slots;
+	bool inflates; /* compressed shards are kept uncompressed */
 	uint64_t memory_bytes; /* taken of the budget */
 	uint64_t staging_limit_bytes; /* of one job */
 	uint64_t buffer_bytes; /* of `buffers`; 0: records fit the workers' own */
@@ -77,7 +79,7 @@ struct bd_pipeline {
 	void *context;
 	enum bd_pipeline_phase phase;
 	struct bd_error error; /* code 0: none */
-	size_t files_handed, files_back;
+	size_t files_handed, files_back; /* of the phase */
 	bool prepare_handed, started;
 	bool last_opened; /* no batch follows the last job */
 	bool failing; /* a job in the queue will fail the stream: nothing more is handed out */

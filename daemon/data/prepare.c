@@ -131,6 +131,20 @@ static int make_cache(struct bd_pipeline *pipeline, struct bd_error *error)
 	return result;
 }
 
+/*
+ * Compressed shards that fit into half of what is left are inflated once, in parallel, and kept: a record in the middle then costs
+ * nothing, where it costs half a distance between access points otherwise. Reading them once, in order, needs no such thing.
+ */
+static int plan_inflation(struct bd_pipeline *pipeline, struct bd_error *error)
+{
+	uint64_t bytes = pipeline->source.inflated_bytes;
+	bool once = pipeline->spec.shuffle == BD_SHUFFLE_NONE && pipeline->spec.epochs == 1;
+	if (!pipeline->source.compressed || once || bytes > left(pipeline) / 2)
+		return 0;
+	pipeline->inflates = true;
+	return take(pipeline, bytes, "the uncompressed shards", error);
+}
+
 static void make_figures(struct bd_pipeline *pipeline)
 {
 	pipeline->layout.schema.records = pipeline->source.records;
@@ -153,6 +167,8 @@ int bd_pipeline_prepare(struct bd_pipeline *pipeline, struct bd_error *error)
 		result = reserve_buffers(pipeline, error);
 	if (result == 0)
 		result = make_ring(pipeline, error);
+	if (result == 0)
+		result = plan_inflation(pipeline, error);
 	if (result == 0)
 		result = make_cache(pipeline, error);
 	if (result == 0)

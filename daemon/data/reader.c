@@ -133,6 +133,12 @@ int bd_reader_fill(struct bd_records *source, struct bd_worker *worker, uint8_t 
 			done++;
 			continue;
 		}
+		const uint8_t *inflated = source->files[items[done].place.file].inflated;
+		if (inflated) {
+			items[done].data = inflated + items[done].place.offset;
+			done++;
+			continue;
+		}
 		if (wanted(source, &items[done].place) > room - used)
 			break;
 		int result = read_extent(&reading, buffer + used, room - used, items + done, count - done, &taken, &bytes, error);

@@ -29,6 +29,7 @@ void bd_records_finish(struct bd_records *source)
 {
 	for (size_t i = 0; i < source->file_count; i++) {
 		bd_shard_index_destroy(source->files[i].index);
+		free(source->files[i].inflated);
 		if (source->files[i].fd >= 0)
 			close(source->files[i].fd);
 	}
@@ -117,8 +118,10 @@ static void settle_shard(struct bd_records *source, struct bd_records_file *file
 {
 	uint64_t count = bd_shard_index_count(file->index);
 	source->index_bytes += bd_shard_index_memory(file->index);
-	if (bd_shard_index_compression(file->index) != BD_COMPRESSION_NONE)
+	if (bd_shard_index_compression(file->index) != BD_COMPRESSION_NONE) {
 		source->compressed = true;
+		source->inflated_bytes += bd_shard_index_bytes(file->index);
+	}
 	if (count && bd_shard_index_longest(file->index) > source->largest) {
 		source->largest = bd_shard_index_longest(file->index);
 		for (uint64_t i = 0; i < count; i++) {
@@ -317,4 +320,28 @@ int bd_records_borrow(struct bd_records *source, uint32_t number, uint64_t now_n
 	*ret_fd = fd;
 	*ret_close = file->fd < 0;
 	return 0;
+}
+
+int bd_records_inflate_file(struct bd_records *source, size_t number, struct bd_shard_cursor *cursor, struct bd_error *error)
+{
+	struct bd_records_file *file = &source->files[number];
+	bool must_close;
+	int fd;
+	if (!bd_records_is_compressed(source, (uint32_t)number) || !bd_shard_index_bytes(file->index))
+		return 0;
+	int result = bd_records_borrow(source, (uint32_t)number, bd_now_ns(), &fd, &must_close, error);
+	if (result < 0)
+		return result;
+	uint8_t *bytes = malloc(bd_shard_index_bytes(file->index));
+	if (!bytes)
+		result = bd_error_set(error, -ENOMEM, "out of memory");
+	else
+		result = bd_shard_cursor_read(cursor, file->index, fd, 0, bytes, bd_shard_index_bytes(file->index), error);
+	if (must_close)
+		close(fd);
+	if (result < 0)
+		free(bytes);
+	else
+		file->inflated = bytes;
+	return result == -EBADMSG ? 0 : result;
 }

@@ -31,6 +31,7 @@ struct bd_records_file {
 	struct bd_shard_index *index; /* NULL: the file is a record */
 	uint64_t first; /* number of its first record; set by settle */
 	int fd; /* -1: opened for each use */
+	uint8_t *inflated; /* the whole uncompressed shard, where it is kept; NULL: it is not */
 	struct stat key; /* as it was when it was looked at: identity, size and times */
 	_Atomic uint64_t checked_ns;
 };
@@ -48,6 +49,7 @@ struct bd_records {
 	uint64_t largest, largest_record; /* bytes and number of the largest record */
 	uint64_t index_bytes; /* memory */
 	bool compressed; /* any of the shards is */
+	uint64_t inflated_bytes; /* of all compressed shards, uncompressed */
 };
 
 /* Where a record lies. */
@@ -68,6 +70,13 @@ BD_MUST_CHECK int bd_records_open_file(struct bd_records *source, size_t number,
 
 /* After all files. -ENODATA: no records. */
 BD_MUST_CHECK int bd_records_settle(struct bd_records *source, struct bd_error *error);
+
+/*
+ * Keeps a compressed shard uncompressed in memory; does nothing for other files. A shard that is damaged is left as it is: its good
+ * records are read one by one. -ENOMEM, -ESTALE, -errno of reading.
+ */
+BD_MUST_CHECK int bd_records_inflate_file(struct bd_records *source, size_t number, struct bd_shard_cursor *cursor,
+                                          struct bd_error *error);
 
 struct bd_place bd_records_place(const struct bd_records *source, uint64_t record);
 
