@@ -87,6 +87,13 @@ void bd_tenant_wake(struct bd_tenant *tenant)
 		pthread_cond_signal(&engine->work);
 }
 
+bool bd_tenant_may_block(const struct bd_tenant *tenant)
+{
+	const struct bd_engine *engine = tenant->engine;
+	bool others = engine->tenants != tenant || tenant->next;
+	return !others || engine->options.threads == 1 || tenant->running + 1 < engine->options.threads;
+}
+
 static void unlink_tenant(struct bd_engine *engine, struct bd_tenant *tenant)
 {
 	struct bd_tenant **at = &engine->tenants;

@@ -98,6 +98,12 @@ static bool quarantine(struct bd_pipeline *pipeline, const struct bd_job *job)
 			return false;
 		}
 	}
+	if (job->fault_count && pipeline->quarantine.records == pipeline->source.records && !pipeline->spec.epochs) {
+		bd_error_set(&error, -EBADMSG, "%s: all %" PRIu64 " records are damaged; the last: %s", pipeline->dataset->name,
+		             pipeline->source.records, job->faults[0].reason);
+		fail(pipeline, &error);
+		return false;
+	}
 	pipeline->skipped += job->fault_count;
 	if (job->fault_count)
 		notify(pipeline);
@@ -211,6 +217,9 @@ static uint32_t run_rows(const struct bd_pipeline *pipeline, const struct bd_job
 static bool take_rows(struct bd_pipeline *pipeline, struct bd_run *ret_run)
 {
 	if (!pipeline->started || !pipeline->consumers || pipeline->failing)
+		return false;
+	if ((!pipeline->row_ns || bd_readahead_is_slow(&pipeline->readahead, bd_now_ns())) &&
+	    !bd_tenant_may_block(&pipeline->tenant))
 		return false;
 	struct bd_job *job = pipeline->job_count ? job_at(pipeline, pipeline->job_count - 1) : NULL;
 	while (!job || job->handed == job->batch.rows) {

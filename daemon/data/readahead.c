@@ -33,12 +33,17 @@ void bd_readahead_observe(struct bd_readahead *readahead, uint64_t now_ns, uint6
 		atomic_store_explicit(&readahead->slow_until_ns, now_ns + SLOW_FOR_NS, memory_order_relaxed);
 }
 
+bool bd_readahead_is_slow(const struct bd_readahead *readahead, uint64_t now_ns)
+{
+	return now_ns < atomic_load_explicit(&readahead->slow_until_ns, memory_order_relaxed);
+}
+
 struct bd_readahead_claim bd_readahead_claim(struct bd_readahead *readahead, const struct bd_order *order,
                                              struct bd_order_position behind, uint64_t now_ns)
 {
 	struct bd_readahead_claim claim = { .count = 0 };
 	struct bd_order_batch batch;
-	if (now_ns >= atomic_load_explicit(&readahead->slow_until_ns, memory_order_relaxed)) {
+	if (!bd_readahead_is_slow(readahead, now_ns)) {
 		readahead->valid = false;
 		return claim;
 	}

@@ -45,6 +45,9 @@ void bd_readahead_init(struct bd_readahead *ret_readahead, const struct bd_recor
 /* A read of so many bytes took so long. */
 void bd_readahead_observe(struct bd_readahead *readahead, uint64_t now_ns, uint64_t bytes, uint64_t took_ns);
 
+/* Reads have been slow lately. */
+bool bd_readahead_is_slow(const struct bd_readahead *readahead, uint64_t now_ns);
+
 /* A job was opened and `behind` is the position after it: which batches to ask for now. Locked. */
 struct bd_readahead_claim bd_readahead_claim(struct bd_readahead *readahead, const struct bd_order *order,
                                              struct bd_order_position behind, uint64_t now_ns);

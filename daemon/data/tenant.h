@@ -55,6 +55,12 @@ void bd_engine_unlock(struct bd_engine *engine);
 /* Joins; idle until woken. Without the lock. */
 void bd_tenant_join(struct bd_tenant *tenant, struct bd_engine *engine, const struct bd_tenant_calls *calls);
 
+/*
+ * Whether the tenant may have one more run out although it could keep a worker for long (a disk that is slow or does not answer): one
+ * worker stays for the others, where there are others. Locked.
+ */
+bool bd_tenant_may_block(const struct bd_tenant *tenant);
+
 /* There may be something to take again. Locked. */
 void bd_tenant_wake(struct bd_tenant *tenant);
 
