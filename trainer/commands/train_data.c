@@ -1,5 +1,7 @@
 #include "trainer/commands/train.h"
 
+#include <errno.h>
+
 #include "trainer/model/input_description.h"
 
 /* Features kept in memory where --memory says nothing: 30,000 records of VGG16's 8192 floats. */
@@ -73,6 +75,13 @@ static int open_training(struct bd_train *train, struct bd_error *error)
 	return r < 0 ? r : keep_description(train, train->feed, error);
 }
 
+/* Weights in front of the first trained one are what the cache saves. */
+static bool has_frozen_base(const struct bd_train *train)
+{
+	const struct bd_network *network = &train->network;
+	return network->parameter_count > 0 && !network->parameters[0]->trainable && !network->parameters[0]->gradient;
+}
+
 static void show_features(void *context, uint64_t done)
 {
 	bd_progress_update(((struct bd_train *)context)->progress, done, NULL);
@@ -83,6 +92,8 @@ static int fill_cache(struct bd_train *train, const char *dataset, struct bd_fea
 {
 	struct bd_feed *feed = NULL;
 	uint64_t memory = train->data.memory_bytes ? train->data.memory_bytes : DEFAULT_CACHE_BYTES;
+	if (!has_frozen_base(train))
+		return bd_error_set(error, -EINVAL, "--cache-features: the model has no frozen base; set 'trainable: false'");
 	int r = open_once(train, dataset, &feed, error);
 	if (r < 0)
 		return r;
