@@ -43,7 +43,11 @@ refuses 1 "did you mean 'dense'" "$bin/batchtrain" predict --model-dir "$WORK/ru
 
 "$bin/batchtrain" export --model-dir "$WORK/run" --format safetensors --output "$WORK/weights.safetensors" >/dev/null
 grep -q 'dense_1/kernel' "$WORK/weights.safetensors" || fail "the exported weights have no dense_1/kernel"
-"$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1 | grep -q '"parameters":2249' || fail "summary: $("$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1)"
+"$bin/batchtrain" export --model-dir "$WORK/run" --format onnx --output "$WORK/model.onnx" >/dev/null
+"$bin/batchtrain" export --model-dir "$WORK/run" --format keras-h5 --output "$WORK/model.h5" >/dev/null
+[ -s "$WORK/model.onnx" ] && [ -s "$WORK/model.h5" ] || fail "an export is empty"
+refuses 1 "model.onnx" "$bin/batchtrain" export --model-dir "$WORK/run" --format onnx --output "$WORK/model.onnx"
+"$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1 | grep -q '"parameters":2185' || fail "summary: $("$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1)"
 
 # A model file may begin with weights of another run: the first evaluation is that run's last.
 (cat "$WORK/model.yaml" && echo "weights: weights.safetensors") >"$WORK/warm.yaml"

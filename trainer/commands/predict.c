@@ -10,7 +10,6 @@
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/progress.h"
-#include "common/base/units.h"
 #include "common/record/dataset.h"
 #include "trainer/commands/data_options.h"
 #include "trainer/commands/interrupt.h"
@@ -327,28 +326,6 @@ static int say_row(struct predict *predict, const struct bd_feed_batch *batch, u
 	return 0;
 }
 
-static int unknown_layer(const struct predict *predict, struct bd_error *error)
-{
-	const struct bd_model *model = &predict->model.file.model;
-	const char *names[BD_MODEL_MAX_LAYERS + 1];
-	for (size_t i = 0; i < model->layer_count; i++)
-		names[i] = model->layers[i].name;
-	names[model->layer_count] = NULL;
-	const char *near = bd_nearest_word(predict->layer, names);
-	return bd_error_set(error, -EINVAL, "the model has no layer '%s'%s%s%s", predict->layer, near ? "; did you mean '" : "",
-	                    near ? near : "", near ? "'?" : "; 'batchtrain summary' lists them");
-}
-
-static int check_layer(const struct predict *predict, struct bd_error *error)
-{
-	const struct bd_model *model = &predict->model.file.model;
-	for (size_t i = 0; predict->layer && i < model->layer_count; i++) {
-		if (strcmp(model->layers[i].name, predict->layer) == 0)
-			return 0;
-	}
-	return predict->layer ? unknown_layer(predict, error) : 0;
-}
-
 static int save_layer(struct predict *predict, uint32_t rows, struct bd_error *error)
 {
 	struct bd_shape shape;
@@ -419,8 +396,6 @@ static int run(struct predict *predict, struct bd_error *error)
 {
 	int r = bd_trained_model_load(&predict->model, predict->model_file, (uint32_t)predict->batch,
 	                              (uint32_t)predict->data.threads, predict->layer, error);
-	if (r == 0)
-		r = check_layer(predict, error);
 	if (r == 0)
 		r = find_description(predict, error);
 	if (r == 0)

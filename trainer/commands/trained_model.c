@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/units.h"
 #include "trainer/learning/model_folder.h"
 #include "trainer/learning/saving.h"
 
@@ -49,6 +50,21 @@ static int find_model_file(struct bd_trained_model *model, const char *model_fil
 	return model->path ? 0 : bd_error_set(error, -ENOMEM, "no memory for a path");
 }
 
+static int check_layer(const struct bd_model *model, const char *layer, struct bd_error *error)
+{
+	const char *names[BD_MODEL_MAX_LAYERS + 1];
+	for (size_t i = 0; i < model->layer_count; i++) {
+		names[i] = model->layers[i].name;
+		if (strcmp(names[i], layer) == 0)
+			return 0;
+	}
+	names[model->layer_count] = NULL;
+	const char *near = bd_nearest_word(layer, names);
+	if (near)
+		return bd_error_set(error, -EINVAL, "the model has no layer '%s'; did you mean '%s'?", layer, near);
+	return bd_error_set(error, -EINVAL, "the model has no layer '%s'; 'batchtrain summary' lists them", layer);
+}
+
 int bd_trained_model_load(struct bd_trained_model *model, const char *model_file, uint32_t batch, uint32_t threads,
                           const char *keep, struct bd_error *error)
 {
@@ -56,6 +72,8 @@ int bd_trained_model_load(struct bd_trained_model *model, const char *model_file
 	int r = find_model_file(model, model_file, error);
 	if (r == 0)
 		r = bd_model_file_load(model->path, &model->file, error);
+	if (r == 0 && keep)
+		r = check_layer(&model->file.model, keep, error);
 	if (r == 0)
 		r = bd_network_init(&model->file, &options, &model->network, error);
 	if (r < 0)

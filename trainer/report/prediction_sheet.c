@@ -12,13 +12,6 @@
 
 #define CAPTION_BYTES 96
 
-__attribute__((weak)) int bd_sheet_write(const char *path, bool force, const struct bd_sheet_tile *tiles, size_t count,
-                                         uint32_t columns, struct bd_error *error)
-{
-	(void)force, (void)tiles, (void)count, (void)columns;
-	return bd_error_set(error, -ENOSYS, "%s: this build draws no sheets", path);
-}
-
 struct bd_prediction_sheet {
 	const struct bd_answers *answers;
 	bool has_pictures;
