@@ -94,6 +94,13 @@ struct run {
 	struct bd_convert_result result;
 };
 
+static int hint_at_skip(struct bd_error *error)
+{
+	size_t length = strlen(error->text);
+	snprintf(error->text + length, sizeof error->text - length, "; '--on-error skip' leaves such pictures out");
+	return -EBADMSG;
+}
+
 static int interrupted(struct bd_error *error)
 {
 	return bd_error_set(error, -EINTR, "interrupted; nothing was written");
@@ -110,8 +117,10 @@ static int find_raw_size(struct run *run, struct bd_error *error)
 	for (size_t i = 0; status && i < convert->list->count; i++) {
 		status = bd_picture_list_size(convert->list, i, &shape, error);
 		if (status && (status != -EBADMSG || !convert->skip))
-			return status;
+			return status == -EBADMSG ? hint_at_skip(error) : status;
 	}
+	if (status)
+		return bd_error_set(error, -EBADMSG, "none of the %zu pictures could be read", convert->list->count);
 	run->record.raw_height = shape.height;
 	run->record.raw_width = shape.width;
 	return 0;
@@ -151,11 +160,8 @@ static void note_shape(struct run *run, struct bd_record_shape shape)
 /* A broken picture: left out and told, or the end. */
 static int leave_out(struct run *run, struct bd_error *error)
 {
-	if (!run->convert->skip) {
-		size_t length = strlen(error->text);
-		snprintf(error->text + length, sizeof error->text - length, "; '--on-error skip' leaves such pictures out");
-		return -EBADMSG;
-	}
+	if (!run->convert->skip)
+		return hint_at_skip(error);
 	bd_progress_clear(run->progress);
 	fprintf(stderr, "tfrecord convert: left out: %s\n", error->text);
 	run->result.skipped++;

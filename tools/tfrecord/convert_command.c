@@ -334,7 +334,7 @@ int bd_tfrecord_convert(int argc, char **argv)
 		.name = "convert",
 		.usage = "FOLDER|LIST.csv|--idx IMAGES LABELS --output DIR/NAME [options]",
 		.summary = "Converts pictures to shuffled TFRecord shards with a dataset file beside them. A FOLDER has one "
-		           "sub-folder a class, a LIST.csv\n"
+			   "sub-folder a class, a LIST.csv\n"
 			   "lines of `path,class`. Either all files appear or none.",
 		.groups = { { .options = options, .count = BD_COUNT_OF(options) } },
 		.maximum_words = 1,

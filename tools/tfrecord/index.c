@@ -106,7 +106,7 @@ int bd_tfrecord_index(int argc, char **argv)
 		.name = "index",
 		.usage = "FILE... [options]",
 		.summary = "Writes FILE.idx beside each shard: where its records lie. For a plain shard these are the lines "
-		           "`offset size` that\n"
+			   "`offset size` that\n"
 			   "other loaders read; for a compressed one batchd's own form, with places in the middle to start from.",
 		.groups = { { .options = options, .count = BD_COUNT_OF(options) } },
 		.minimum_words = 1,

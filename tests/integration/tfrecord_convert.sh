@@ -1,0 +1,136 @@
+#!/bin/sh
+# tfrecord_convert - convert as a person or a script calls it: usage, failures that leave nothing, the same bytes at any jobs.
+set -eu
+tfrecord=$BUILD/bin/tfrecord
+shared=${BATCHD_SHARED:-../shared}
+failed=0
+
+fail() {
+	echo "FAILED: $*" >&2
+	failed=1
+}
+
+# expect STATUS COMMAND...: output goes to $WORK/out, errors to $WORK/err
+expect() {
+	status=$1
+	shift
+	actual=0
+	"$@" >"$WORK/out" 2>"$WORK/err" || actual=$?
+	[ "$actual" = "$status" ] || fail "$*: status $actual, not $status: $(head -c 300 "$WORK/err")"
+}
+
+# says TEXT: the one line of standard error holds the text
+says() {
+	[ "$(wc -l <"$WORK/err")" = 1 ] || fail "not one line: $(cat "$WORK/err")"
+	grep -qF -- "$1" "$WORK/err" || fail "no '$1' in: $(cat "$WORK/err")"
+}
+
+# nothing_at PATH: not even a hidden file is left
+nothing_at() {
+	[ ! -e "$1" ] || [ -z "$(find "$1" -type f)" ] || fail "left behind: $(find "$1" -type f)"
+}
+
+# ---- an IDX pair of its own: 40 pictures of 3x2 in 4 classes ----
+
+zeros() {
+	head -c "$1" /dev/zero
+}
+idx=$WORK/idx
+mkdir "$idx"
+{
+	printf '\0\0\010\003\0\0\0\050\0\0\0\003\0\0\0\002'
+	zeros 240 | tr '\0' 'x'
+} >"$idx/images"
+{
+	printf '\0\0\010\001\0\0\0\050'
+	for i in 1 2 3 4 5 6 7 8 9 10; do printf '\0\001\002\003'; done
+} >"$idx/labels"
+gzip -k "$idx/images"
+
+expect 0 "$tfrecord" convert --idx "$idx/images" "$idx/labels" --output "$WORK/a/set" --json --quiet
+grep -qF '"records":40,"skipped":0,"shards":8,' "$WORK/out" || fail "result: $(cat "$WORK/out")"
+grep -qF '"classes":["0","1","2","3"]' "$WORK/out" || fail "classes: $(cat "$WORK/out")"
+[ ! -s "$WORK/err" ] || fail "--quiet is not quiet: $(cat "$WORK/err")"
+grep -qF 'shape: [3, 2, 1]' "$WORK/a/set.yaml" || fail "no shape in the dataset file"
+expect 0 "$tfrecord" verify "$WORK"/a/set-*.tfrecord
+expect 0 "$tfrecord" info "$WORK/a/set.yaml" --json
+
+# compressed input gives the same bytes; so does any number of jobs
+expect 0 "$tfrecord" convert --idx "$idx/images.gz" "$idx/labels" --output "$WORK/b/set" --jobs 3 --quiet
+for file in "$WORK"/a/*; do cmp -s "$file" "$WORK/b/${file##*/}" || fail "${file##*/} differs"; done
+
+# options
+expect 0 "$tfrecord" convert --idx "$idx/images" "$idx/labels" --output "$WORK/c/set" --shards 3 --compression zlib --encoding png \
+	--resize 9x8 --filter box --seed 7 --image-key image/encoded --label-key image/class --classes one,two,three,four --quiet
+grep -qF '"image/encoded":' "$WORK/c/set.yaml" || fail "the image key is not in the dataset file"
+grep -qF 'classes: ["one", "two", "three", "four"]' "$WORK/c/set.yaml" || fail "the classes are not in the dataset file"
+expect 0 "$tfrecord" verify "$WORK"/c/set-*.tfrecord
+
+# ---- refusals: one line, the right status, nothing written ----
+
+expect 2 "$tfrecord" convert --idx "$idx/images" "$idx/labels"
+expect 2 "$tfrecord" convert --output "$WORK/d/set"
+expect 2 "$tfrecord" convert "$idx" --idx "$idx/images" "$idx/labels" --output "$WORK/d/set"
+expect 2 "$tfrecord" convert --idx "$idx/images" "$idx/labels" --output "$WORK/d/set" --encoding keep
+expect 2 "$tfrecord" convert --idx "$idx/images" "$idx/labels" --output "$WORK/d/set" --shards 2 --shard-size 1MiB
+expect 2 "$tfrecord" convert --idx "$idx/images" "$idx/labels" --output "$WORK/d/set" --filtre box
+expect 2 "$tfrecord" convert --idx "$idx/images" "$idx/labels" --output "$WORK/d/se*t"
+nothing_at "$WORK/d"
+expect 1 "$tfrecord" convert --idx "$idx/images" "$idx/labels" --output "$WORK/a/set"
+says "--force"
+expect 0 "$tfrecord" convert --idx "$idx/images" "$idx/labels" --output "$WORK/a/set" --force --shards 2 --quiet
+[ "$(ls "$WORK/a")" = "set-00000-of-00002.tfrecord
+set-00001-of-00002.tfrecord
+set.yaml" ] || fail "--force left: $(ls "$WORK/a")"
+expect 1 "$tfrecord" convert "$WORK/nowhere" --output "$WORK/d/set"
+says "nowhere"
+expect 1 "$tfrecord" convert --idx "$idx/labels" "$idx/images" --output "$WORK/d/set"
+head -c 200 "$idx/images" >"$idx/cut"
+expect 1 "$tfrecord" convert --idx "$idx/cut" "$idx/labels" --output "$WORK/d/set"
+says "promises 240 values"
+mkdir "$WORK/empty"
+expect 1 "$tfrecord" convert "$WORK/empty" --output "$WORK/d/set"
+says "sub-folders"
+nothing_at "$WORK/d"
+
+# ---- photographs ----
+
+train=$shared/data/cats_vs_dogs/train
+if [ -d "$train" ]; then
+	mkdir -p "$WORK/photos/cats" "$WORK/photos/dogs"
+	cp "$train"/cats/cat.1?.jpg "$WORK/photos/cats/"
+	cp "$train"/dogs/dog.1?.jpg "$WORK/photos/dogs/"
+	expect 1 "$tfrecord" convert "$WORK/photos" --output "$WORK/d/set" --jobs 2 --quiet
+	says "--resize"
+	head -c 3000 "$train/cats/cat.1.jpg" >"$WORK/photos/cats/broken.jpg"
+	expect 1 "$tfrecord" convert "$WORK/photos" --output "$WORK/d/set" --resize 32x48 --quiet
+	says "broken.jpg"
+	nothing_at "$WORK/d"
+	expect 0 "$tfrecord" convert "$WORK/photos" --output "$WORK/e/set" --resize 32x48 --on-error skip --json --quiet
+	grep -qF '"records":20,"skipped":1,' "$WORK/out" || fail "skip: $(cat "$WORK/out")"
+	grep -qF 'broken.jpg' "$WORK/err" || fail "what was left out is not named"
+	for encoding in jpeg png keep; do
+		resize='--resize 32x48'
+		[ $encoding != keep ] || resize=
+		# shellcheck disable=SC2086 # two words or none
+		expect 0 "$tfrecord" convert "$WORK/photos" --output "$WORK/e/$encoding" --encoding $encoding $resize --on-error skip --quiet
+		expect 0 "$tfrecord" verify "$WORK/e/$encoding"-*.tfrecord
+	done
+
+	# killed at some moment, politely or not: nothing is left
+	for signal in INT TERM KILL; do
+		"$tfrecord" convert "$train" --output "$WORK/killed/set" --resize 150x150 --jobs 1 --quiet 2>/dev/null &
+		process=$!
+		sleep 0.3
+		kill -$signal $process 2>/dev/null || true
+		status=0
+		wait $process || status=$?
+		[ $signal = KILL ] || [ $status = 130 ] || [ $status = 0 ] || fail "$signal: status $status"
+		[ $status = 0 ] || nothing_at "$WORK/killed"
+		rm -rf "$WORK/killed"
+	done
+else
+	echo "   without photographs: $train is missing"
+fi
+
+exit $failed
