@@ -40,6 +40,7 @@ static uint32_t crc_by_tables(uint32_t state, const uint8_t *bytes, size_t lengt
 	for (; length >= 8; bytes += 8, length -= 8) {
 		uint64_t word = load_u64(bytes) ^ state;
 		state = 0;
+#pragma GCC unroll 8
 		for (int k = 0; k < 8; k++)
 			state ^= tables[7 - k][word >> 8 * k & 0xff];
 	}

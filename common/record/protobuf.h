@@ -74,25 +74,42 @@ static inline bool bd_read_varint(const uint8_t **at, const uint8_t *end, uint64
 /* The next field: 1; 0 at the end of the message; -EBADMSG with the reason. */
 int bd_fields_next_slow(struct bd_fields *fields, struct bd_field *ret_field, struct bd_error *error);
 
+/* A length of one to three bytes; returns where the payload begins, NULL for what the slow way must look at. */
+static inline const uint8_t *bd_read_short_length(const uint8_t *at, const uint8_t *end, size_t *ret_length)
+{
+	if (at[0] < 0x80) {
+		*ret_length = at[0];
+		return at + 1;
+	}
+	if (end - at < 3)
+		return NULL;
+	if (at[1] < 0x80) {
+		*ret_length = (at[0] & 0x7fu) | (size_t)at[1] << 7;
+		return at + 2;
+	}
+	*ret_length = (at[0] & 0x7fu) | (at[1] & 0x7fu) << 7 | (size_t)at[2] << 14;
+	return at[2] < 0x80 ? at + 3 : NULL;
+}
+
 static inline int bd_fields_next(struct bd_fields *fields, struct bd_field *ret_field, struct bd_error *error)
 {
-	const uint8_t *at = fields->at;
-	/* nearly always: a one-byte tag of wire type BYTES and a length of one or two bytes */
-	if (fields->end - at >= 3 && (at[0] & 7) == BD_WIRE_BYTES && at[0] >= 8 && at[0] < 0x80) {
-		const uint8_t *bytes = at + 2;
-		size_t length = at[1];
-		if (length >= 0x80) {
-			length = (length & 0x7f) | (size_t)at[2] << 7;
-			bytes++;
-		}
-		if (!(at[1] >= 0x80 && at[2] >= 0x80) && length <= (size_t)(fields->end - bytes)) {
-			*ret_field = (struct bd_field){
-				.number = at[0] >> 3, .wire = BD_WIRE_BYTES, .start = at, .bytes = bytes, .length = length
-			};
+	const uint8_t *at = fields->at, *end = fields->end;
+	/* nearly always: a one-byte tag of wire type BYTES and a short length */
+	if (end - at >= 2 && (at[0] & 7) == BD_WIRE_BYTES && at[0] >= 8 && at[0] < 0x80) {
+		size_t length;
+		const uint8_t *bytes = bd_read_short_length(at + 1, end, &length);
+		if (bytes && length <= (size_t)(end - bytes)) {
+			ret_field->number = at[0] >> 3;
+			ret_field->wire = BD_WIRE_BYTES;
+			ret_field->start = at;
+			ret_field->bytes = bytes;
+			ret_field->length = length;
 			fields->at = bytes + length;
 			return 1;
 		}
 	}
+	if (at == end)
+		return 0;
 	return bd_fields_next_slow(fields, ret_field, error);
 }
 
