@@ -215,6 +215,9 @@ tidy: all ## clang-tidy over the programs' sources
 compdb: ## compile_commands.json for editors
 	@tests/make-compdb '$(CC) $(CFLAGS)' $(COMMON_SOURCES) $(DAEMON_SOURCES) $(TRAINER_SOURCES) $(TOOLS_SOURCES) >compile_commands.json
 
+bench: ## microbenchmarks, loader and trainer beside the peers that are installed: build/bench/results.md
+	@tests/bench/run
+
 demo: all ## Fashion-MNIST: convert, train, evaluate, predict, in build/demo
 	@examples/demo.sh
 
@@ -232,6 +235,6 @@ help: ## list the targets
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all unit integration check check-interop fuzz format tidy compdb demo install help clean FORCE
+.PHONY: all unit integration check check-interop fuzz format tidy compdb bench demo install help clean FORCE
 
 -include $(ALL_OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(INTEGRATION_PROGRAMS:%=%.d) $(BENCH_PROGRAMS:%=%.d) $(wildcard $(B)/*/main.d $(B)/tools/*/main.d)
