@@ -93,8 +93,6 @@ int bd_shard_index_open(const char *path, const struct bd_index_options *options
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return bd_error_set(error, -errno, "%s: cannot open: %s", path, strerror(errno));
-	/* jumps from header to header: reading ahead would fetch the bodies */
-	posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
 	int result = bd_shard_index_open_fd(fd, path, options, ret_index, error);
 	close(fd);
 	return result;

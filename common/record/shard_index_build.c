@@ -142,6 +142,14 @@ static int walk(struct builder *builder, struct bd_error *error)
 	return result < 0 ? result : append_offset(builder, builder->index->count, builder->reader.offset, error);
 }
 
+/* Doubling may have left half of the room empty. */
+static void shrink(struct bd_shard_index *index)
+{
+	uint64_t *fitting = realloc(index->offsets, (index->count + 1) * sizeof *fitting);
+	if (fitting)
+		index->offsets = fitting;
+}
+
 int bd_shard_index_build(int fd, const struct bd_index_options *options, struct bd_shard_index *index, struct bd_error *error)
 {
 	uint64_t limit = options->memory_limit_bytes ? options->memory_limit_bytes : BD_SHARD_INDEX_MEMORY_BYTES;
@@ -153,6 +161,8 @@ int bd_shard_index_build(int fd, const struct bd_index_options *options, struct 
 	result = prepare_points(&builder, error);
 	if (result == 0)
 		result = walk(&builder, error);
+	if (result == 0)
+		shrink(index);
 	bd_record_reader_finish(&builder.reader);
 	return result;
 }

@@ -1,6 +1,7 @@
 #include "common/record/shard_stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -44,6 +45,8 @@ int bd_shard_stream_init(struct bd_shard_stream *ret_stream, int fd, enum bd_com
 
 void bd_shard_stream_finish(struct bd_shard_stream *stream)
 {
+	if (stream->jumping) /* the descriptor is the caller's */
+		posix_fadvise(stream->fd, 0, 0, POSIX_FADV_NORMAL);
 	bd_inflater_destroy(stream->inflater);
 	free(stream->window);
 	*stream = (struct bd_shard_stream){ .fd = -1 };
@@ -129,6 +132,11 @@ int bd_shard_stream_peek(struct bd_shard_stream *stream, uint64_t offset, size_t
 	if (offset > end || offset - stream->start + want > stream->length) {
 		bool far = offset > end && offset - end > FAR_JUMP_BYTES;
 		size_t step = far ? FAR_READ_BYTES : NEAR_READ_BYTES;
+		if (far && !stream->inflater && !stream->jumping) {
+			/* from header to header: reading ahead would fetch the bodies */
+			posix_fadvise(stream->fd, 0, 0, POSIX_FADV_RANDOM);
+			stream->jumping = true;
+		}
 		int result = slide(stream, offset, error);
 		while (result == 0 && stream->length < want && !stream->ended) {
 			/* no more at once than there already is: a length that lies costs no memory */

@@ -28,6 +28,7 @@ struct bd_shard_stream {
 	size_t length; /* good bytes in the window */
 	struct bd_error failure; /* why there is no more: code 0 = a clean end */
 	bool ended;
+	bool jumping; /* the kernel was told not to read ahead */
 };
 
 /* `compression` AUTO is detected. Returns 0, -EISDIR, -ESPIPE (no regular file), -ENOMEM or -errno. */
