@@ -77,7 +77,7 @@ done
 
 # ---- killed at any moment, for a private stream and for each consumer of a group ----
 
-batches=20000
+batches=50000
 read_batches --epochs 0 --batches $batches | grep -v '^{"batches"' >"$WORK/long"
 read_batches --epochs 0 --batches $batches --connect "$WORK/socket" >"$WORK/alone" &
 alone=$!
@@ -85,7 +85,13 @@ read_batches --epochs 0 --batches $batches --connect "$WORK/socket" --share-grou
 first=$!
 read_batches --epochs 0 --batches $batches --connect "$WORK/socket" --share-group k --share-start 2 >"$WORK/k2" &
 second=$!
-for pause in 0.2 0.1 0.3; do
+# until FILE: it has something in it
+until_written() {
+	until [ -s "$1" ]; do sleep 0.01; done
+}
+until_written "$WORK/alone"
+until_written "$WORK/k1"
+for pause in 0 0.1 0.3; do
 	sleep $pause
 	kill -KILL "$daemon"
 	wait "$daemon" 2>/dev/null || true
@@ -104,7 +110,7 @@ read_batches --epochs 0 --batches $batches --connect "$WORK/socket" --share-grou
 first=$!
 read_batches --epochs 0 --batches $batches --connect "$WORK/socket" --share-group s --share-start 2 --share-timeout 300ms >"$WORK/s2" 2>>"$WORK/err" &
 second=$!
-sleep 0.2
+until_written "$WORK/s1"
 kill -STOP $first
 wait $second || fail "the quick consumer of the group ended with $?"
 kill -CONT $first

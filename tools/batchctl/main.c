@@ -7,6 +7,7 @@ static const struct bd_subcommand commands[] = {
 	{ "streams", "its streams: rates, fill, who waits for what", bd_command_streams },
 	{ "top", "the same, live, with the last minute", bd_command_top },
 	{ "metrics", "its metrics in Prometheus' text format", bd_command_metrics },
+	{ "preview", "a contact sheet of decoded pictures with their labels", bd_command_preview },
 	{ "read", "batches of a dataset: records and checksums, or .npy files", bd_command_read },
 	{ "bench", "how fast batches arrive, and what limits them", bd_command_bench },
 	{ "drain", "no new streams; the daemon ends when its streams have", bd_command_drain },
