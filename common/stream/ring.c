@@ -542,6 +542,14 @@ void bd_ring_consumer_held(struct bd_ring_consumer *consumer, uint32_t *ret_held
 	pthread_mutex_unlock(&ring->mutex);
 }
 
+uint64_t bd_ring_consumer_released(struct bd_ring_consumer *consumer)
+{
+	pthread_mutex_lock(&consumer->ring->mutex);
+	uint64_t released = consumer->released - consumer->ring->first_sequence;
+	pthread_mutex_unlock(&consumer->ring->mutex);
+	return released;
+}
+
 bool bd_ring_consumer_is_waiting(struct bd_ring_consumer *consumer)
 {
 	pthread_mutex_lock(&consumer->ring->mutex);

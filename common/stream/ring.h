@@ -118,6 +118,9 @@ uint32_t bd_ring_detach(struct bd_ring_consumer *consumer);
 /* Slots that wait for this consumer, and those that wait for it alone. */
 void bd_ring_consumer_held(struct bd_ring_consumer *consumer, uint32_t *ret_held, uint32_t *ret_held_alone);
 
+/* Batches that it has given back so far: whoever makes no progress does not change this. */
+uint64_t bd_ring_consumer_released(struct bd_ring_consumer *consumer);
+
 /* True while it sleeps for a batch. */
 bool bd_ring_consumer_is_waiting(struct bd_ring_consumer *consumer);
 

@@ -165,9 +165,13 @@ bool bd_consumer_is_slow(struct bd_consumer *consumer, uint64_t *ret_stalled_ns)
 	bd_ring_consumer_held(consumer->ring, &held, &alone);
 	bd_ring_fill(pipeline->ring, &used, &ready);
 	bool stalls = !consumer->slow && used == pipeline->slots && alone > 0 && alone == ready;
+	/* One that goes on, however slowly, is not stuck: it is looked at ten times a second and may be behind each time. */
+	uint64_t released = bd_ring_consumer_released(consumer->ring);
+	bool moved = released != consumer->released_before;
+	consumer->released_before = released;
 	if (!stalls)
 		consumer->stalled_since_ns = 0;
-	else if (!consumer->stalled_since_ns)
+	else if (!consumer->stalled_since_ns || moved)
 		consumer->stalled_since_ns = now_ns;
 	*ret_stalled_ns = stalls ? now_ns - consumer->stalled_since_ns : 0;
 	bd_tenant_wake(&pipeline->tenant);

@@ -45,6 +45,7 @@ struct bd_consumer {
 	struct bd_consumer *next;
 	struct bd_order_position first; /* its first batch */
 	uint64_t stalled_since_ns; /* 0: the ring does not wait for it alone */
+	uint64_t released_before; /* batches it had given back at the last look */
 	bool slow; /* detached as too slow */
 };
 
