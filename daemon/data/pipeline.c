@@ -119,11 +119,7 @@ static void publish(struct bd_pipeline *pipeline, const struct bd_job *job)
 		                       .length = job->length,
 		                       .rows = job->rows };
 	pipeline->published = job->next;
-	/* A batch whose records were all damaged is left out; of several ranks each gets it, or their steps would no longer meet. */
-	if (!job->rows && job->fault_count && pipeline->spec.world <= 1) {
-		bd_ring_abandon(pipeline->ring, &job->slot);
-		return;
-	}
+	/* Also with no row left: a consumer counts batches, and ranks keep step. */
 	bd_ring_publish(pipeline->ring, &job->slot, &batch);
 	pipeline->behind[pipeline->batches++ % pipeline->slots] = job->next;
 	pipeline->bytes += job->length;
