@@ -1,0 +1,209 @@
+#!/bin/bash
+# daemon - batchd's command line and its life: options, socket files, reload, other users, drain, signals, memory that is not there.
+set -u
+bin=$BUILD/bin
+socket=$WORK/s
+passed=0 failed=0
+ok() {
+	passed=$((passed + 1))
+	echo "ok   $*"
+}
+bad() {
+	failed=$((failed + 1))
+	echo "FAIL $*"
+	tail -3 "$WORK/out" "$WORK/log" 2>/dev/null | sed 's/^/     /'
+}
+check() { # check NAME COMMAND...
+	local name=$1
+	shift
+	if "$@" >"$WORK/out" 2>&1; then ok "$name"; else bad "$name"; fi
+}
+# refuses NAME STATUS WORDS COMMAND...: exit status and one line with these words
+refuses() {
+	local name=$1 wanted=$2 words=$3 status=0
+	shift 3
+	timeout 20 "$@" >"$WORK/out" 2>&1 || status=$?
+	if [ $status = "$wanted" ] && grep -q -- "$words" "$WORK/out"; then ok "$name"; else
+		bad "$name (status $status)"
+	fi
+}
+within() { # within SECONDS COMMAND...
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" 2>/dev/null; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.05
+	done
+}
+start() { # start ARGUMENTS...: in the background; its log is $WORK/log
+	"$bin/batchd" "$@" >"$WORK/log" 2>&1 </dev/null &
+	daemon=$!
+	within 20 grep -q 'ready on' "$WORK/log"
+}
+stop() { # stop SIGNAL SECONDS: sends the signal, returns the exit status, 124 where it takes longer
+	kill -"$1" $daemon
+	within "$2" sh -c "! kill -0 $daemon" || {
+		kill -9 $daemon
+		wait $daemon 2>/dev/null
+		return 124
+	}
+	wait $daemon
+}
+read_one() { # read_one DATASET [ARGUMENTS...]
+	timeout 20 "$bin/batchctl" read "$1" --connect "$socket" --batches 1 --json --quiet "${@:2}"
+}
+
+mkdir -p "$WORK/data/images/cats" "$WORK/data/images/dogs"
+pixel='\211PNG\015\012\032\012\000\000\000\015IHDR\000\000\000\001\000\000\000\001\010\000\000\000\000:~\233U\000\000\000\012IDATx\234c\370\017\000\001\001\001\000\261\070\366\024\000\000\000\000IEND\256B`\202'
+for picture in cats/1 cats/2 dogs/1; do
+	# shellcheck disable=SC2059 # the picture is the format
+	printf "$pixel" >"$WORK/data/images/$picture.png"
+done
+cat >"$WORK/data/pets.yaml" <<'Y'
+shards: {folder: images}
+features:
+  image: {type: image, channels: grey, dtype: uint8, resize: {height: 2, width: 2, method: nearest}}
+  label: {type: int64}
+Y
+pets=$WORK/data/pets.yaml
+
+# ---- command line and configuration ----
+
+check "--help" "$bin/batchd" --help
+check "--version" "$bin/batchd" --version
+refuses "an unknown option names the nearest" 2 "did you mean '--socket'" "$bin/batchd" --soket x
+refuses "no socket at all" 1 "give --socket PATH" "$bin/batchd"
+refuses "a dataset without a name" 1 "NAME=FILE" "$bin/batchd" --socket "$socket" --dataset "$pets"
+refuses "memory that the host does not have" 1 "memory" "$bin/batchd" --socket "$socket" --memory 900TiB
+check "and no socket file is left" test ! -e "$socket"
+refuses "--private-fd that is no socket" 1 "SOCK_SEQPACKET" "$bin/batchd" --private-fd 0
+cat >"$WORK/batchd.yaml" <<Y
+socket: {path: s, mode: "0666"}
+memory: 64MiB
+datasets:
+  pets: {file: data/pets.yaml}
+  closed: {file: data/pets.yaml, allow: {users: [12345]}}
+quota: {streams: 2}
+metrics: {listen: "127.0.0.1:0"}
+Y
+check "--check of a good file" "$bin/batchd" --config "$WORK/batchd.yaml" --check
+sed 's/quota:/quotta:/' "$WORK/batchd.yaml" >"$WORK/typo.yaml"
+refuses "--check of a typo: line and nearest key" 1 "line 6: unknown key 'quotta'.*did you mean 'quota'" "$bin/batchd" --config "$WORK/typo.yaml" --check
+sed 's|data/pets|data/nothing|' "$WORK/batchd.yaml" >"$WORK/missing.yaml"
+refuses "--check of a missing dataset" 1 "dataset 'pets'" "$bin/batchd" --config "$WORK/missing.yaml" --check
+
+# ---- socket files ----
+
+start --config "$WORK/batchd.yaml" || bad "it does not start"
+check "mode of the socket" test "$(stat -c %a "$socket")" = 666
+check "a named dataset" read_one pets
+check "a dataset's path" read_one "$pets"
+refuses "a second daemon on the same socket" 1 "another process listens there" "$bin/batchd" --socket "$socket" --dataset "p=$pets"
+check "and the first one lives" read_one pets
+kill -9 $daemon
+wait $daemon 2>/dev/null
+check "killed, it leaves its socket file" test -S "$socket"
+start --config "$WORK/batchd.yaml"
+check "a stale socket file is replaced" read_one pets
+refuses "a file that is no socket" 1 "no socket" "$bin/batchd" --socket "$pets" --dataset "p=$pets"
+check "and stays" test -f "$pets"
+
+# ---- reload ----
+
+sed -i "s/  pets:/  animals:/" "$WORK/batchd.yaml"
+kill -HUP $daemon
+within 10 grep -q 'SIGHUP: 2 datasets' "$WORK/log"
+check "reload: the new name" read_one animals
+refuses "reload: the old name" 1 "no dataset 'pets' is configured" "$bin/batchctl" read pets --connect "$socket" --batches 1
+echo "threads: many" >>"$WORK/batchd.yaml"
+kill -HUP $daemon
+within 10 grep -q 'stays as it was' "$WORK/log"
+check "reload: a broken file changes nothing" read_one animals
+
+# ---- other users ----
+
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	chmod 755 "$WORK" "$WORK/data"
+	chmod -R a+rX "$WORK/data"
+	mkdir -p "$WORK/bin"
+	cp "$bin/batchctl" "$WORK/bin/"
+	as_other() { timeout 20 setpriv --reuid=12346 --regid=12346 --clear-groups env HOME=/nonexistent "$WORK/bin/batchctl" "$@" --connect "$socket"; }
+	export -f as_other
+	export WORK socket
+	check "another user reads what it may read" as_other read "$pets" --batches 1 --json --quiet
+	refuses "allow: a user that is not listed" 1 "'allow' does not list" bash -c "as_other read closed --batches 1"
+	chmod 600 "$pets"
+	refuses "a dataset file that it may not read" 1 "user 12346 may not read it" bash -c "as_other read $pets --batches 1"
+	chmod 644 "$pets"
+	chmod 600 "$WORK/data/images/dogs/1.png"
+	refuses "a picture that it may not read" 1 "may not read" bash -c "as_other read $pets --batches 1"
+	chmod 644 "$WORK/data/images/dogs/1.png"
+	chmod 700 "$WORK/data/images"
+	refuses "a folder that it may not enter" 1 "may not" bash -c "as_other read $pets --batches 1"
+	chmod 755 "$WORK/data/images"
+	ln -s /etc/shadow "$WORK/data/images/cats/3.png"
+	refuses "a link to what it may not read" 1 "may not read" bash -c "as_other read $pets --batches 1"
+	rm "$WORK/data/images/cats/3.png"
+	refuses "drain is for root and the daemon's user" 1 "only root" bash -c "as_other drain"
+	"$bin/batchctl" read "$pets" --connect "$socket" --epochs 0 --json --quiet >/dev/null 2>&1 &
+	reader=$!
+	within 10 sh -c "'$bin/batchctl' streams --connect '$socket' --json | grep -q dataset"
+	check "streams of others are not shown" sh -c "! bash -c 'as_other streams --json' | grep -q dataset"
+	kill $reader
+	wait $reader 2>/dev/null
+else
+	echo "     not root: other users are not tried"
+fi
+
+# ---- quota ----
+
+readers=
+for i in 1 2; do
+	"$bin/batchctl" read animals --connect "$socket" --epochs 0 --json --quiet >/dev/null 2>&1 &
+	readers="$readers $!"
+done
+within 10 sh -c "[ \$('$bin/batchctl' streams --connect '$socket' --json | wc -l) = 2 ]"
+refuses "quota of streams" 1 "quota: streams" "$bin/batchctl" read animals --connect "$socket" --batches 1
+# shellcheck disable=SC2086 # one word a process
+kill $readers
+# shellcheck disable=SC2086
+wait $readers 2>/dev/null
+
+# ---- ends ----
+
+check "SIGTERM without streams: at once, exit 0" stop TERM 5
+check "and the socket file is gone" test ! -e "$socket"
+start --socket "$socket" --dataset "pets=$pets"
+check "SIGINT likewise" stop INT 5
+start --socket "$socket" --dataset "pets=$pets"
+"$bin/batchctl" read pets --connect "$socket" --epochs 20 --batch 1 --json --quiet >"$WORK/read.json" 2>&1 &
+reader=$!
+check "drain: the last stream may end" sh -c "timeout 10 '$bin/batchctl' drain --connect '$socket' && wait"
+within 25 sh -c "! kill -0 $daemon"
+wait $daemon
+check "drain: exit 0" test $? = 0
+wait $reader 2>/dev/null
+start --socket "$socket" --dataset "pets=$pets"
+"$bin/batchctl" read pets --connect "$socket" --epochs 0 --json --quiet >/dev/null 2>&1 &
+reader=$!
+within 10 sh -c "'$bin/batchctl' streams --connect '$socket' --json | grep -q dataset"
+kill -TERM $daemon
+within 10 grep -q draining "$WORK/log"
+check "draining, it still serves" kill -0 $daemon
+check "a second SIGTERM stops at once, exit 0" stop TERM 5
+kill $reader
+wait $reader 2>/dev/null
+
+# ---- private ----
+
+"$bin/batchctl" read "$pets" --epochs 0 --json --quiet >"$WORK/private.json" 2>&1 &
+reader=$!
+within 10 test -s "$WORK/private.json"
+child=$(pgrep -P $reader batchd)
+check "a private daemon is the client's child" test -n "$child"
+kill -9 $reader
+wait $reader 2>/dev/null
+check "and ends with it, however it ends" within 10 sh -c "! kill -0 $child"
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
