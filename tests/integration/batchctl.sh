@@ -1,0 +1,130 @@
+#!/bin/sh
+# batchctl - its commands as a person or a script calls them: what they print, and how they end.
+set -eu
+bin=$BUILD/bin
+batchctl=$bin/batchctl
+failed=0
+unset BATCHD_SOCKET || true
+
+fail() {
+	echo "FAILED: $*" >&2
+	failed=1
+}
+
+# expect STATUS COMMAND...: output goes to $WORK/out, errors to $WORK/err
+expect() {
+	status=$1
+	shift
+	actual=0
+	"$@" >"$WORK/out" 2>"$WORK/err" || actual=$?
+	[ "$actual" = "$status" ] || fail "$*: status $actual, not $status: $(head -c 300 "$WORK/err")"
+}
+
+# holds FILE TEXT...: the file has each fixed text
+holds() {
+	file=$1
+	shift
+	for text in "$@"; do
+		grep -qF -- "$text" "$WORK/$file" || fail "no '$text' in $file: $(head -c 600 "$WORK/$file")"
+	done
+}
+
+# ---- a dataset: seven pictures of one pixel in two classes ----
+
+pixel='\211PNG\015\012\032\012\000\000\000\015IHDR\000\000\000\001\000\000\000\001\010\000\000\000\000:~\233U\000\000\000\012IDATx\234c\370\017\000\001\001\001\000\261\070\366\024\000\000\000\000IEND\256B`\202'
+mkdir -p "$WORK/images/cats" "$WORK/images/dogs"
+for picture in cats/a cats/b cats/c dogs/d dogs/e dogs/f dogs/g; do
+	# shellcheck disable=SC2059 # the picture is the format
+	printf "$pixel" >"$WORK/images/$picture.png"
+done
+data=$WORK/data.yaml
+cat >"$data" <<'YAML'
+shards: {folder: images}
+features:
+  image: {type: image, channels: grey, dtype: uint8, resize: {height: 2, width: 3, method: nearest}}
+  label: {type: int64}
+YAML
+
+# ---- read ----
+
+expect 0 "$batchctl" read "$data" --batch 4 --json --quiet
+[ "$(wc -l <"$WORK/out")" = 3 ] || fail "read: not two batches and a result"
+holds out '{"epoch":0,"batch":0,"rows":4,"records":[0,1,2,3],"sha256":{"image":"' '"batch":1,"rows":3,"records":[4,5,6]' \
+	'{"batches":2,"skipped":0,"quarantine":[]}'
+# 24 bytes of 255
+holds out '"image":"'"$(head -c 24 /dev/zero | tr '\000' '\377' | sha256sum | cut -d' ' -f1)"'"'
+expect 0 "$batchctl" read --json "$data" --batch 4 --epochs 0 --batches 5 --start 3:1
+holds out '"epoch":3,"batch":1' '{"batches":5,'
+expect 0 "$batchctl" read "$data" --batch 4 --save "$WORK/saved"
+[ ! -s "$WORK/out" ] || fail "read without --json wrote to standard output"
+[ "$(wc -c <"$WORK/saved/000000.image.npy")" = $((192 + 24)) ] || fail "000000.image.npy has the wrong size"
+[ "$(wc -c <"$WORK/saved/000001.label.npy")" = $((192 + 24)) ] || fail "000001.label.npy has the wrong size"
+expect 1 "$batchctl" read "$data" --batch 4 --save "$WORK/saved"
+expect 0 "$batchctl" read "$data" --batch 4 --save "$WORK/saved" --force
+expect 1 "$batchctl" read "$WORK/none.yaml"
+holds err 'none.yaml'
+expect 1 "$batchctl" read "$data" --batch 4 --start 0:9
+expect 2 "$batchctl" read "$data" --shufle global
+holds err "did you mean '--shuffle'"
+expect 2 "$batchctl" read "$data" --batch 7 --world 2 --rank 0
+expect 2 "$batchctl" read
+
+# ---- bench and preview ----
+
+expect 0 "$batchctl" bench "$data" --batch 4 --seconds 0.3 --json --quiet
+holds out '"images_per_s":' '"batches":' '"bytes_per_s":' '"waited_s":' '"bottleneck":"' '"first_batch_s":' '"daemon_peak_rss_bytes":' '"handover_us":{"median":' '"p99":'
+expect 0 "$batchctl" bench "$data" --batch 4 --seconds 0.3 --consumers 3 --share-group g --json --quiet
+holds out '"consumers":3'
+expect 0 "$batchctl" preview "$data" --output "$WORK/sheet.png" --rows 2 --columns 2 --json --quiet
+holds out '"pictures":4'
+head -c 4 "$WORK/sheet.png" | grep -q PNG || fail "the sheet is no PNG"
+expect 1 "$batchctl" preview "$data" --output "$WORK/sheet.png"
+expect 2 "$batchctl" preview "$data"
+
+# ---- a running daemon ----
+
+socket=$WORK/socket
+expect 1 "$batchctl" status --connect "$socket"
+holds err "$socket" 'no batchd listens there'
+expect 1 "$batchctl" status
+holds err '--connect'
+"$bin/batchd" --socket "$socket" --dataset small="$data" --memory 256MiB 2>"$WORK/log" &
+daemon=$!
+tries=0
+until "$batchctl" status --connect "$socket" 2>/dev/null; do
+	tries=$((tries + 1))
+	[ $tries -lt 200 ] || { echo "FAILED: no daemon: $(cat "$WORK/log")" >&2; exit 1; }
+	sleep 0.05
+done
+expect 0 "$batchctl" status --connect "$socket" --json
+holds out '"version":"' '"uptime_s":' "\"pid\":$daemon" '"streams":0' '"memory":{'
+expect 0 "$batchctl" streams --connect "$socket" --json
+[ ! -s "$WORK/out" ] || fail "streams of an idle daemon: $(cat "$WORK/out")"
+expect 0 env BATCHD_SOCKET="$socket" "$batchctl" read small --batch 4 --json --quiet
+holds out '{"batches":2,'
+expect 1 "$batchctl" read large --connect "$socket"
+holds err 'large'
+"$batchctl" read small --batch 2 --epochs 0 --connect "$socket" --json --quiet >/dev/null 2>&1 &
+reader=$!
+tries=0
+until "$batchctl" streams --connect "$socket" --json 2>/dev/null | grep -q '"dataset":"small"'; do
+	tries=$((tries + 1))
+	[ $tries -lt 200 ] || { fail "no stream is listed"; break; }
+	sleep 0.05
+done
+expect 0 "$batchctl" streams --connect "$socket" --json
+holds out '"dataset":"small"' '"user":"' '"skipped":0' '"bottleneck":"' '"state":"running"'
+expect 0 "$batchctl" top --connect "$socket" --frames 2 --interval 100ms
+holds err 'records/s' 'small'
+expect 0 "$batchctl" metrics --connect "$socket"
+holds out '# TYPE '
+kill -INT $reader
+status=0
+wait $reader || status=$?
+[ $status = 130 ] || fail "read ended with $status after SIGINT"
+expect 0 "$batchctl" drain --connect "$socket" --json
+holds out '"draining":true'
+status=0
+wait $daemon || status=$?
+[ $status = 0 ] || fail "the drained daemon ended with $status"
+exit $failed
