@@ -25,7 +25,8 @@ static void refuse(const char *text, const char *part)
 static void examples_are_valid(void **state)
 {
 	(void)state;
-	static const char *const names[] = { "fashion_cnn", "cats_dogs_cnn", "vgg16_head", "vgg16_block5", "squeezenet_head", "mobilenet_head" };
+	static const char *const names[] = { "fashion_cnn",  "cats_dogs_cnn",   "vgg16_head",
+		                             "vgg16_block5", "squeezenet_head", "mobilenet_head" };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		char path[128];
 		struct bd_model_file file;
@@ -44,15 +45,15 @@ static void layers_get_keras_defaults_and_names(void **state)
 	struct bd_model_file file;
 	struct bd_error error = { 0 };
 	assert_int_equal(parse(HEAD "layers:\n"
-				    "  - {type: conv2d, filters: 8, kernel_size: [3, 5]}\n"
-				    "  - {type: conv2d, filters: 8, kernel_size: 3, strides: 2, padding: same, use_bias: false}\n"
-				    "  - {type: relu, max_value: 6}\n"
-				    "  - {type: max_pooling2d}\n"
-				    "  - flatten\n"
-				    "  - {type: dense, units: 4, name: head, kernel_regularizer: {l2: 0.5}}\n"
-				    "  - {type: dense, units: 2}\n",
-			       &file, &error),
-			 0);
+	                            "  - {type: conv2d, filters: 8, kernel_size: [3, 5]}\n"
+	                            "  - {type: conv2d, filters: 8, kernel_size: 3, strides: 2, padding: same, use_bias: false}\n"
+	                            "  - {type: relu, max_value: 6}\n"
+	                            "  - {type: max_pooling2d}\n"
+	                            "  - flatten\n"
+	                            "  - {type: dense, units: 4, name: head, kernel_regularizer: {l2: 0.5}}\n"
+	                            "  - {type: dense, units: 2}\n",
+	                       &file, &error),
+	                 0);
 	const struct bd_layer_config *layers = file.model.layers;
 	assert_int_equal(file.model.layer_count, 7);
 	assert_int_equal(file.model.height, 32);
@@ -79,7 +80,9 @@ static void base_layers_come_first_and_are_frozen(void **state)
 	(void)state;
 	struct bd_model_file file;
 	struct bd_error error = { 0 };
-	assert_int_equal(parse(HEAD "base: {name: vgg16, weights: w.h5, trainable: {from: block5_conv1}}\nlayers: [flatten]\n", &file, &error), 0);
+	assert_int_equal(parse(HEAD "base: {name: vgg16, weights: w.h5, trainable: {from: block5_conv1}}\nlayers: [flatten]\n",
+	                       &file, &error),
+	                 0);
 	assert_int_equal(file.model.base_layer_count, 18);
 	assert_int_equal(file.model.layer_count, 19);
 	assert_string_equal(file.model.base.weights, "/models/w.h5");
@@ -111,11 +114,11 @@ static void optimizers_take_their_own_defaults(void **state)
 	struct bd_model_file file;
 	struct bd_error error = { 0 };
 	assert_int_equal(parse(HEAD "layers: [flatten]\nloss: {name: binary_crossentropy, label_smoothing: 0.25}\n"
-				    "optimizer: {name: sgd, learning_rate: 0.5, momentum: 0.9, nesterov: true, clip_norm: 2,\n"
-				    "  schedule: {name: step, boundaries: [10, 20], values: [1, 0.5, 0.25]}}\n"
-				    "metrics: [accuracy, auc]\n",
-			       &file, &error),
-			 0);
+	                            "optimizer: {name: sgd, learning_rate: 0.5, momentum: 0.9, nesterov: true, clip_norm: 2,\n"
+	                            "  schedule: {name: step, boundaries: [10, 20], values: [1, 0.5, 0.25]}}\n"
+	                            "metrics: [accuracy, auc]\n",
+	                       &file, &error),
+	                 0);
 	assert_float_equal(file.training.loss.label_smoothing, 0.25, 0);
 	assert_float_equal(file.training.optimizer.momentum, 0.9, 1e-12);
 	assert_float_equal(file.training.optimizer.global_clipnorm, 2, 0);
@@ -138,7 +141,8 @@ static void errors_name_the_line_and_the_nearest_word(void **state)
 	refuse(HEAD "layers:\n  - {type: dense, units: 0}\n", "units");
 	refuse(HEAD "layers:\n  - {type: dense, units: 3, activation: rel}\n", "'relu'");
 	refuse(HEAD "layers:\n  - {type: flatten, name: a}\n  - {type: flatten, name: a}\n", "two layers are called 'a'");
-	refuse(HEAD "layers:\n  - {type: flatten, name: left}\n  - {type: dense, units: 2, inputs: [lefd]}\n", "did you mean 'left'?");
+	refuse(HEAD "layers:\n  - {type: flatten, name: left}\n  - {type: dense, units: 2, inputs: [lefd]}\n",
+	       "did you mean 'left'?");
 	refuse(HEAD "base: {name: vgg61}\n", "'vgg16'");
 	refuse(HEAD "base: {name: vgg16, alpha: 0.5}\n", "alpha");
 	refuse(HEAD "base: {name: vgg16, trainable: {from: block5_conv}}\n", "did you mean 'block5_conv");
