@@ -14,30 +14,33 @@ static unsigned allocations;
 #define COUNTS true
 static unsigned allocations;
 
+/* Seen by the libraries too. */
+#define SEEN __attribute__((visibility("default")))
+
 extern void *__libc_malloc(size_t bytes);
 extern void *__libc_calloc(size_t count, size_t bytes);
 extern void *__libc_realloc(void *block, size_t bytes);
 extern void *__libc_memalign(size_t alignment, size_t bytes);
 
-void *malloc(size_t bytes)
+SEEN void *malloc(size_t bytes)
 {
 	allocations++;
 	return __libc_malloc(bytes);
 }
 
-void *calloc(size_t count, size_t bytes)
+SEEN void *calloc(size_t count, size_t bytes)
 {
 	allocations++;
 	return __libc_calloc(count, bytes);
 }
 
-void *realloc(void *block, size_t bytes)
+SEEN void *realloc(void *block, size_t bytes)
 {
 	allocations++;
 	return __libc_realloc(block, bytes);
 }
 
-void *aligned_alloc(size_t alignment, size_t bytes)
+SEEN void *aligned_alloc(size_t alignment, size_t bytes)
 {
 	allocations++;
 	return __libc_memalign(alignment, bytes);
