@@ -1,7 +1,11 @@
 """check.py FOLDER PROGRAMS - reads what write_exports wrote with the programs it is meant for; exit 1 where they disagree."""
 
 import hashlib
+import json
+import logging
 import os
+import shutil
+import subprocess
 import sys
 import unittest
 import warnings
@@ -9,7 +13,8 @@ import warnings
 import numpy as np
 
 warnings.filterwarnings("ignore")
-FOLDER = sys.argv[1]
+logging.disable(logging.WARNING)
+FOLDER, PROGRAMS = sys.argv[1], sys.argv[2]
 MODELS = ["everything", "squeezenet", "mobilenet", "features"]
 
 
@@ -117,6 +122,99 @@ class TensorBoard(unittest.TestCase):
         self.assertEqual(below, 500)
         picture = events.Images("sheet")[0]
         self.assertEqual(Image.open(io.BytesIO(picture.encoded_image_string)).size, (picture.width, picture.height))
+
+
+MODEL = """
+input: {height: 20, width: 20, channels: 3}
+%slayers:
+  - {type: rescaling, name: scaled, scale: 0.0078125, offset: -1}
+  - {type: conv2d, name: conv, filters: 4, kernel_size: 3, strides: 2, padding: same}
+  - {type: batch_normalization, name: bn, momentum: 0.5}
+  - {type: activation, name: relu, activation: relu}
+  - {type: depthwise_conv2d, name: dw, kernel_size: 3}
+  - {type: flatten, name: flat}
+  - {type: dense, name: out, units: 1, activation: sigmoid}
+loss: binary_crossentropy
+optimizer: {name: adam, learning_rate: 0.001}
+metrics: [accuracy]
+"""
+
+
+class Commands(unittest.TestCase):
+    """The programs themselves: what they train goes out, what Keras saved comes in."""
+
+    @classmethod
+    def setUpClass(cls):
+        from PIL import Image
+
+        cls.work = path("commands")
+        shutil.rmtree(cls.work, ignore_errors=True)
+        random = np.random.default_rng(1)
+        cls.files, pixels = [], []
+        for number in range(32):
+            name = os.path.join(cls.work, "pictures", "light" if number % 2 else "dark", f"{number:02}.png")
+            os.makedirs(os.path.dirname(name), exist_ok=True)
+            pixels.append((random.random((20, 20, 3)) * 120 + 100 * (number % 2)).astype("u1"))
+            Image.fromarray(pixels[-1]).save(name)
+            cls.files.append(name)
+        cls.pixels = np.stack(pixels).astype("f4")
+        cls.run_program("tfrecord", "convert", cls.file("pictures"), "--output", cls.file("data/small"), "--encoding", "raw", "--resize", "20x20")
+        with open(cls.file("model.yaml"), "w") as file:
+            file.write(MODEL % "")
+        cls.run_program("batchtrain", "train", cls.file("model.yaml"), "--data", cls.file("data/small.yaml"), "--eval-data",
+                        cls.file("data/small.yaml"), "--model-dir", cls.file("run"), "--epochs", "3", "--batch", "8", "--report-every", "2")
+
+    @classmethod
+    def file(cls, name):
+        return os.path.join(cls.work, name)
+
+    @staticmethod
+    def run_program(program, *arguments):
+        done = subprocess.run([os.path.join(PROGRAMS, program), *arguments, "--json", "--quiet"], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"{program} {arguments}: {done.stderr}"
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def predictions(self, *model):
+        return np.float32([line["output"] for line in self.run_program("batchtrain", "predict", *model, *self.files)])
+
+    def test_exports_of_a_trained_model_predict_alike(self):
+        import keras
+        import onnxruntime
+
+        wanted = self.predictions("--model-dir", self.file("run"))
+        for name in ("onnx", "keras-h5", "safetensors"):
+            self.run_program("batchtrain", "export", "--model-dir", self.file("run"), "--format", name, "--output",
+                             self.file("out." + name.removeprefix("keras-")))
+        session = onnxruntime.InferenceSession(self.file("out.onnx"), providers=["CPUExecutionProvider"])
+        np.testing.assert_allclose(session.run(None, {"input": self.pixels})[0], wanted, atol=2e-6)
+        model = keras.models.load_model(self.file("out.h5"), compile=False)
+        np.testing.assert_allclose(model.predict(self.pixels, verbose=0), wanted, atol=2e-6)
+
+    def test_weights_that_keras_saves_are_loaded(self):
+        import keras
+
+        model = keras.Sequential([
+            keras.Input((20, 20, 3)), keras.layers.Rescaling(0.0078125, -1.0, name="scaled"),
+            keras.layers.Conv2D(4, 3, strides=2, padding="same", name="conv"), keras.layers.BatchNormalization(name="bn"),
+            keras.layers.ReLU(name="relu"), keras.layers.DepthwiseConv2D(3, name="dw"), keras.layers.Flatten(name="flat"),
+            keras.layers.Dense(1, activation="sigmoid", name="out")])
+        random = np.random.default_rng(2)
+        model.set_weights([random.uniform(0.2, 1, w.shape) if w.ndim == 1 else random.normal(0, 0.1, w.shape) for w in model.get_weights()])
+        wanted = model.predict(self.pixels, verbose=0)
+        model.save_weights(self.file("keras.weights.h5"))
+        model.save(self.file("keras.h5"))
+        for name in ("keras.weights.h5", "keras.h5"):
+            with open(self.file("loaded.yaml"), "w") as file:
+                file.write(MODEL % f"weights: {name}\n")
+            np.testing.assert_allclose(self.predictions(self.file("loaded.yaml")), wanted, atol=2e-6)
+
+    def test_tensorboard_reads_the_run(self):
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        for folder, tag in ((self.file("run"), "loss"), (self.file("run/eval"), "loss")):
+            events = EventAccumulator(folder).Reload()
+            self.assertIn(tag, events.Tags()["scalars"])
+            self.assertTrue(np.isfinite([e.value for e in events.Scalars(tag)]).all())
 
 
 if __name__ == "__main__":
