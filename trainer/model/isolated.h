@@ -12,8 +12,8 @@
 
 #include <batchd/error.h>
 
-/* Processor seconds that the child may use: reading the largest weight files takes two or three. */
-#define BD_ISOLATED_CPU_SECONDS 60
+/* Processor seconds that the child may use: half a gigabyte of weights takes one. */
+#define BD_ISOLATED_CPU_SECONDS 20
 
 /*
  * work(context, output, error) runs in the child and returns 0 or -errno. On 0 *ret_output is what it wrote, positioned at its

@@ -87,7 +87,7 @@ static const struct base_case base_cases[] = {
 static struct bd_npy load_golden(const char *name)
 {
 	char relative[256], path[512];
-	struct bd_npy npy;
+	struct bd_npy npy = { 0 };
 	snprintf(relative, sizeof relative, "golden/%s", name);
 	if (!bd_shared_path(relative, path, sizeof path) || !bd_npy_load(path, &npy)) {
 		print_message("../shared/%s is missing\n", relative);
