@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "trainer/kernels/columns.h"
+#include "trainer/kernels/direct.h"
+#include "trainer/kernels/winograd_gradient.h"
 
 /* Windows of one task: with the weights' panel beside it half of a second-level cache of 1 MiB. */
 #define COLUMNS_FLOATS 98304
@@ -36,7 +38,7 @@ void bd_conv_plan(struct bd_conv *conv, bool exact)
 	else if (three && sixteens && !exact)
 		conv->way = BD_WAY_WINOGRAD;
 	else
-		conv->way = BD_WAY_COLUMNS;
+		conv->way = window_columns(conv) * conv->filters <= BD_DIRECT_KERNEL_FLOATS ? BD_WAY_DIRECT : BD_WAY_COLUMNS;
 	conv->tile = winograd_products(conv, 3) <= winograd_products(conv, 4) ? 3 : 4;
 }
 
@@ -44,7 +46,7 @@ const char *bd_conv_way_name(const struct bd_conv *conv)
 {
 	if (conv->way == BD_WAY_WINOGRAD)
 		return conv->tile == 4 ? "winograd f4" : "winograd f3";
-	return conv->way == BD_WAY_POINTWISE ? "gemm" : "im2col gemm";
+	return conv->way == BD_WAY_POINTWISE ? "gemm" : conv->way == BD_WAY_DIRECT ? "direct gemm" : "im2col gemm";
 }
 
 size_t bd_conv_packed_floats(const struct bd_conv *conv)
@@ -91,6 +93,10 @@ static struct cut cut_gradient(const struct bd_conv *conv, size_t pictures)
 
 size_t bd_conv_gradient_floats(const struct bd_conv *conv, size_t pictures)
 {
+	if (conv->way == BD_WAY_DIRECT)
+		return bd_direct_gradient_floats(conv, pictures);
+	if (conv->way == BD_WAY_WINOGRAD)
+		return bd_winograd_gradient_floats(conv, pictures);
 	struct cut cut = cut_gradient(conv, pictures);
 	return cut.chunks > 1 ? cut.chunks * window_columns(conv) * conv->filters : 0;
 }
@@ -103,6 +109,7 @@ size_t bd_conv_scratch_floats(const struct bd_conv *conv)
 		conv->way == BD_WAY_WINOGRAD ? bd_winograd_scratch(conv->tile, conv->channels) : 0,
 		9 * conv->channels * nr,
 		GRADIENT_PIXELS * (GRADIENT_COLUMNS + conv->filters + nr),
+		conv->way == BD_WAY_DIRECT ? bd_direct_scratch(conv) : 0,
 	};
 	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
 		most = sizes[i] > most ? sizes[i] : most;
@@ -164,6 +171,28 @@ void bd_conv_pack(const struct bd_conv *conv, const struct bd_run *run, const fl
 	             &task);
 }
 
+struct bd_winograd bd_conv_winograd(const struct bd_conv *conv, const float *in, const float *bias, enum bd_clamp clamp, float *out)
+{
+	return (struct bd_winograd){
+		.m = conv->tile,
+		.height = conv->height,
+		.width = conv->width,
+		.channels = conv->channels,
+		.in_pitch = conv->in_pitch,
+		.out_height = conv->out_height,
+		.out_width = conv->out_width,
+		.filters = conv->filters,
+		.out_pitch = conv->out_pitch,
+		.pad_top = conv->pad_top,
+		.pad_left = conv->pad_left,
+		.in = in,
+		.weights = conv->packed,
+		.bias = bias,
+		.clamp = clamp,
+		.out = out,
+	};
+}
+
 /* ---- forward ---- */
 
 struct forward_task {
@@ -209,30 +238,17 @@ void bd_conv_forward(const struct bd_conv *conv, const struct bd_run *run, size_
                      enum bd_clamp clamp, float *out)
 {
 	struct forward_task task = { .conv = conv, .in = in, .bias = bias, .clamp = clamp, .out = out };
+	if (conv->way == BD_WAY_DIRECT) {
+		bd_direct_forward(conv, run, pictures, in, bias, clamp, out);
+		return;
+	}
 	if (conv->way != BD_WAY_WINOGRAD) {
 		task.rows = task_rows(conv);
 		task.total = pictures * conv->out_height * conv->out_width;
 		bd_run_tasks(run, divide_up(task.total, task.rows), forward_gemm, &task);
 		return;
 	}
-	task.winograd = (struct bd_winograd){
-		.m = conv->tile,
-		.height = conv->height,
-		.width = conv->width,
-		.channels = conv->channels,
-		.in_pitch = conv->in_pitch,
-		.out_height = conv->out_height,
-		.out_width = conv->out_width,
-		.filters = conv->filters,
-		.out_pitch = conv->out_pitch,
-		.pad_top = conv->pad_top,
-		.pad_left = conv->pad_left,
-		.in = in,
-		.weights = conv->packed,
-		.bias = bias,
-		.clamp = clamp,
-		.out = out,
-	};
+	task.winograd = bd_conv_winograd(conv, in, bias, clamp, out);
 	task.rows = BD_WINOGRAD_TILES;
 	task.total = bd_winograd_tiles(&task.winograd, pictures);
 	bd_run_tasks(run, divide_up(task.total, task.rows), forward_winograd, &task);
@@ -388,6 +404,14 @@ static void gradient_part(const void *argument, size_t index, float *scratch)
 void bd_conv_kernel_gradient(const struct bd_conv *conv, const struct bd_run *run, size_t pictures, const float *in,
                              const float *out_gradient, float *workspace, float *kernel_gradient)
 {
+	if (conv->way == BD_WAY_DIRECT) {
+		bd_direct_kernel_gradient(conv, run, pictures, in, out_gradient, workspace, kernel_gradient);
+		return;
+	}
+	if (conv->way == BD_WAY_WINOGRAD) {
+		bd_winograd_kernel_gradient(conv, run, pictures, in, out_gradient, workspace, kernel_gradient);
+		return;
+	}
 	struct gradient_task task = { .conv = conv,
 		                      .cut = cut_gradient(conv, pictures),
 		                      .pixels = pictures * conv->out_height * conv->out_width,

@@ -8,6 +8,9 @@ void BD_SIMD(bd_gemm_pack_run)(const struct bd_gemm_pack *pack, size_t first_pan
 /* A panel of 512 rows (64 KiB) and the rows of A beside it stay in the second-level cache. */
 #define K_BLOCK 512
 
+/* Rows that lie apart collide in the cache's sets, so fewer stay. */
+#define K_BLOCK_UNPACKED 128
+
 BD_INLINE void panel_rows(const struct bd_gemm *gemm, const struct bd_micro *m, const float *a, const float *b, float *c,
                           const int nv)
 {
@@ -36,6 +39,8 @@ static void k_block(const struct bd_gemm *gemm, size_t first, size_t k)
 	float bias[BD_NR] = { 0 };
 	struct bd_micro m = {
 		.k = k,
+		.segments = gemm->segments ? gemm->segments : 1,
+		.a_segment = gemm->a_segment,
 		.a_row = gemm->a_pitch,
 		.a_k = gemm->a_pitch,
 		.b_pitch = gemm->b_pitch ? gemm->b_pitch : BD_NR,
@@ -49,15 +54,17 @@ static void k_block(const struct bd_gemm *gemm, size_t first, size_t k)
 		m.columns = gemm->n - j < BD_NR ? gemm->n - j : BD_NR;
 		if (m.bias)
 			memcpy(bias, gemm->bias + j, m.columns * sizeof *bias);
-		const float *b = gemm->b_pitch ? gemm->b + first * gemm->b_pitch + j : gemm->b + j * gemm->k + first * BD_NR;
+		const float *b = gemm->b_pitch ? gemm->b + first * gemm->b_pitch + j
+		                               : gemm->b + j * gemm->k * m.segments + first * BD_NR;
 		(m.columns > BD_VL ? two_vectors : one_vector)(gemm, &m, a, b, gemm->c + j);
 	}
 }
 
 void BD_SIMD(bd_gemm_run)(const struct bd_gemm *gemm)
 {
-	for (size_t first = 0; first < gemm->k; first += K_BLOCK)
-		k_block(gemm, first, gemm->k - first < K_BLOCK ? gemm->k - first : K_BLOCK);
+	size_t block = gemm->segments > 1 ? gemm->k : gemm->b_pitch > BD_NR ? K_BLOCK_UNPACKED : K_BLOCK;
+	for (size_t first = 0; first < gemm->k; first += block)
+		k_block(gemm, first, gemm->k - first < block ? gemm->k - first : block);
 }
 
 static void pack_panel(const struct bd_gemm_pack *pack, size_t j, size_t columns, float *to)

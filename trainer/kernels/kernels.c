@@ -5,6 +5,10 @@
 	void bd_gemm_pack_run_##suffix(const struct bd_gemm_pack *pack, size_t first_panel, size_t panels);                        \
 	void bd_winograd_run_##suffix(const struct bd_winograd *winograd, size_t first, size_t count, float *scratch);             \
 	void bd_winograd_weights_run_##suffix(const struct bd_winograd_weights *weights, size_t panel, float *scratch);            \
+	void bd_winograd_gradient_##suffix(const struct bd_winograd *winograd, const float *out_gradient, size_t first,            \
+	                                   size_t count, size_t first_filter, bool accumulate, float *scratch, float *part);       \
+	void bd_winograd_gradient_finish_##suffix(const struct bd_winograd *winograd, const float *part, size_t first_filter,      \
+	                                          size_t first, size_t count, float *kernel_gradient);                             \
 	void bd_depthwise_row_##suffix(const struct bd_window *window, const float *in, const float *kernel, const float *bias,    \
 	                               enum bd_clamp clamp, size_t row, float *out);                                               \
 	void bd_depthwise_row_gradient_##suffix(const struct bd_window *window, const float *out_gradient, const float *kernel,    \
@@ -30,7 +34,8 @@
 	{                                                                                                                          \
 		.level = its_level, .mr = rows, .nr = columns, .gemm = bd_gemm_run_##suffix,                                       \
 		.gemm_pack = bd_gemm_pack_run_##suffix, .winograd = bd_winograd_run_##suffix,                                      \
-		.winograd_weights = bd_winograd_weights_run_##suffix, .depthwise_row = bd_depthwise_row_##suffix,                  \
+		.winograd_weights = bd_winograd_weights_run_##suffix, .winograd_gradient = bd_winograd_gradient_##suffix,          \
+		.winograd_gradient_finish = bd_winograd_gradient_finish_##suffix, .depthwise_row = bd_depthwise_row_##suffix,      \
 		.depthwise_row_gradient = bd_depthwise_row_gradient_##suffix,                                                      \
 		.depthwise_kernel_gradient = bd_depthwise_kernel_gradient_##suffix, .max_pool_row = bd_max_pool_row_##suffix,      \
 		.average_pool_row = bd_average_pool_row_##suffix, .max_pool_gradient = bd_max_pool_gradient_##suffix,              \
@@ -82,6 +87,7 @@ size_t bd_winograd_weights_floats(const struct bd_kernels *kernels, size_t m, si
 size_t bd_winograd_scratch(size_t m, size_t channels)
 {
 	size_t xis = (m + 2) * (m + 2), rows = xis * BD_WINOGRAD_TILES + BD_KERNELS_MAX_MR;
+	size_t zeros = channels > BD_WINOGRAD_FILTERS ? channels : BD_WINOGRAD_FILTERS;
 	/* zeros, transformed tiles, products; and 16 for each gap between tiles */
-	return channels + rows * (channels + 16) + rows * BD_WINOGRAD_FILTERS;
+	return zeros + rows * (channels + 16) + rows * BD_WINOGRAD_FILTERS;
 }

@@ -20,9 +20,10 @@ enum bd_clamp { BD_CLAMP_NONE, BD_CLAMP_RELU, BD_CLAMP_RELU6 };
 #define BD_KERNELS_MAX_NR 32
 #define BD_KERNELS_MAX_MR 14
 
-/* C (m, n) = A (m, k) B (k, n), then bias and clamp. */
+/* C (m, n) = A (m, k) B (k, n), then bias and clamp. With segments, A consists of several (m, k) side by side, a_segment floats apart. */
 struct bd_gemm {
 	size_t m, n, k;
+	size_t segments, a_segment; /* 0 segments count as 1 */
 	const float *a;
 	size_t a_pitch;
 	bool a_transposed; /* A's element (i, k) is a[k * a_pitch + i], else a[i * a_pitch + k] */
@@ -85,6 +86,16 @@ struct bd_kernels {
 	void (*winograd)(const struct bd_winograd *winograd, size_t first, size_t count, float *scratch);
 	/* The transformed weights of panel `panel` of nr filters; scratch: 9 * channels * nr floats. */
 	void (*winograd_weights)(const struct bd_winograd_weights *weights, size_t panel, float *scratch);
+
+	/*
+	 * The kernel's gradient in the transformed domain: sums over tiles first .. + count into part ((m+2)^2, channels,
+	 * BD_WINOGRAD_FILTERS) for filters first_filter .. + BD_WINOGRAD_FILTERS or the last. winograd->in is the input; its out is not used.
+	 */
+	void (*winograd_gradient)(const struct bd_winograd *winograd, const float *out_gradient, size_t first, size_t count,
+	                          size_t first_filter, bool accumulate, float *scratch, float *part);
+	/* Channels first .. + count of such a sum back to kernel_gradient (3, 3, channels, filters). */
+	void (*winograd_gradient_finish)(const struct bd_winograd *winograd, const float *part, size_t first_filter, size_t first,
+	                                 size_t count, float *kernel_gradient);
 
 	/* One output row of one picture. kernel (kh, kw, channels), multiplier 1. */
 	void (*depthwise_row)(const struct bd_window *window, const float *in, const float *kernel, const float *bias,

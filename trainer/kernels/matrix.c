@@ -1,5 +1,7 @@
 #include "trainer/kernels/matrix.h"
 
+#include <string.h>
+
 #include "trainer/kernels/convolution.h"
 
 /* Inputs of one task of forward: with up to 256 units 1 MiB of weights, read in order. */
@@ -7,6 +9,9 @@
 
 /* Inputs of one task of the gradients. */
 #define SLICE 128
+
+/* Rows of the batch that the kernel's gradient takes at a time. */
+#define ROWS 512
 
 static size_t divide_up(size_t a, size_t b)
 {
@@ -27,7 +32,7 @@ size_t bd_dense_scratch_floats(const struct bd_dense *dense)
 {
 	size_t forward = fits_vectors(dense) ? 0 : panels(dense) * dense->kernels->nr * CHUNK;
 	size_t backward = (SLICE + dense->kernels->nr) * (dense->units + dense->kernels->nr) +
-	                  panels(dense) * dense->kernels->nr * 512;
+	                  (panels(dense) * dense->kernels->nr + SLICE) * ROWS;
 	return forward > backward ? forward : backward;
 }
 
@@ -129,14 +134,17 @@ static void kernel_slice(const void *argument, size_t index, float *scratch)
 	const struct dense_task *task = argument;
 	const struct bd_dense *dense = task->dense;
 	size_t first = index * SLICE, count = dense->inputs - first < SLICE ? dense->inputs - first : SLICE;
-	/* rows in blocks of at most 512: what the scratch holds packed */
-	for (size_t row = 0; row < task->rows; row += 512) {
-		size_t rows = task->rows - row < 512 ? task->rows - row : 512;
+	float *columns = scratch + panels(dense) * dense->kernels->nr * ROWS;
+	for (size_t row = 0; row < task->rows; row += ROWS) {
+		size_t rows = task->rows - row < ROWS ? task->rows - row : ROWS;
+		/* rows of a wide input lie powers of two apart, where cache sets collide */
+		for (size_t r = 0; r < rows; r++)
+			memcpy(columns + r * SLICE, task->in + (row + r) * dense->inputs + first, count * sizeof(float));
 		struct bd_gemm gemm = { .m = count,
 			                .n = dense->units,
 			                .k = rows,
-			                .a = task->in + row * dense->inputs + first,
-			                .a_pitch = dense->inputs,
+			                .a = columns,
+			                .a_pitch = SLICE,
 			                .a_transposed = true,
 			                .b = task->out_gradient + row * dense->units,
 			                .b_pitch = dense->units,

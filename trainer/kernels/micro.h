@@ -83,7 +83,9 @@ BD_INLINE void bd_store_part(float *to, bd_vector value, size_t count)
 
 /* What becomes of the sums of one block. */
 struct bd_micro {
-	size_t k;
+	size_t k; /* of one segment */
+	size_t segments; /* runs of k: the rows of a window */
+	size_t a_segment; /* floats of A from segment to segment; B goes on */
 	size_t a_row, a_k; /* floats from row to row, and from k to k */
 	size_t b_pitch; /* floats from k to k */
 	size_t c_pitch;
@@ -123,13 +125,16 @@ BD_INLINE void bd_micro_block(const struct bd_micro *m, const float *a, const fl
 	const size_t a_row = transposed ? 1 : m->a_row, a_k = transposed ? m->a_k : 1, b_pitch = m->b_pitch;
 	BD_UNROLL for (int i = 0; i < rows; i++) BD_UNROLL for (int j = 0; j < nv; j++)
 		sum[i][j] = bd_micro_begin(m, c + (size_t)i * m->c_pitch, j);
-	for (size_t k = m->k; k; k--) {
-		bd_vector row[BD_NV];
-		BD_UNROLL for (int j = 0; j < nv; j++) row[j] = bd_load(b + j * BD_VL);
-		BD_UNROLL for (int i = 0; i < rows; i++) BD_UNROLL for (int j = 0; j < nv; j++)
-			sum[i][j] += a[(size_t)i * a_row] * row[j];
-		a += a_k;
-		b += b_pitch;
+	for (size_t segment = 0; segment < m->segments; segment++) {
+		const float *from = a + segment * m->a_segment;
+		for (size_t k = m->k; k; k--) {
+			bd_vector row[BD_NV];
+			BD_UNROLL for (int j = 0; j < nv; j++) row[j] = bd_load(b + j * BD_VL);
+			BD_UNROLL for (int i = 0; i < rows; i++) BD_UNROLL for (int j = 0; j < nv; j++)
+				sum[i][j] += from[(size_t)i * a_row] * row[j];
+			from += a_k;
+			b += b_pitch;
+		}
 	}
 	BD_UNROLL for (int i = 0; i < rows; i++) BD_UNROLL for (int j = 0; j < nv; j++)
 		bd_micro_store(m, sum[i][j], c + (size_t)i * m->c_pitch, j);
