@@ -259,6 +259,45 @@ static void max_window(const struct bd_window *w, struct taps down, struct taps 
 	}
 }
 
+/* Windows side by side: every pixel is written once, so nothing has to be zero before and nothing is read back. */
+static void max_window_alone(const struct bd_window *w, const float *x, const float *y, const float *dy, float *dx)
+{
+	for (size_t c = 0; c < w->channels; c += BD_VL) {
+		bd_vector top = bd_load(y + c), gradient = bd_load(dy + c);
+		bd_vector_mask left = top == top;
+		for (size_t ky = 0; ky < w->kernel_height; ky++)
+			for (size_t kx = 0; kx < w->kernel_width; kx++) {
+				size_t at = (ky * w->width + kx) * w->channels + c;
+				bd_vector_mask found = (bd_load(x + at) == top) & left;
+				bd_store(dx + at, (bd_vector)((bd_vector_mask)gradient & found));
+				left &= ~found;
+			}
+	}
+}
+
+static bool windows_stand_alone(const struct bd_window *w)
+{
+	return w->kernel_height == w->stride_y && w->kernel_width == w->stride_x && !w->pad_top && !w->pad_left &&
+	       w->channels % BD_VL == 0 && w->out_height * w->stride_y <= w->height && w->out_width * w->stride_x <= w->width;
+}
+
+static void max_gradient_alone(const struct bd_window *w, const float *in, const float *out, const float *out_gradient,
+                               float *in_gradient)
+{
+	size_t line = w->width * w->channels, covered = w->out_width * w->stride_x * w->channels;
+	for (size_t y = 0; y < w->out_height; y++) {
+		for (size_t x = 0; x < w->out_width; x++) {
+			size_t from = (y * w->out_width + x) * w->channels,
+			       to = y * w->stride_y * line + x * w->stride_x * w->channels;
+			max_window_alone(w, in + to, out + from, out_gradient + from, in_gradient + to);
+		}
+		for (size_t ky = 0; ky < w->stride_y && covered < line; ky++)
+			memset(in_gradient + (y * w->stride_y + ky) * line + covered, 0, (line - covered) * sizeof *in_gradient);
+	}
+	size_t rows = w->out_height * w->stride_y;
+	memset(in_gradient + rows * line, 0, (w->height - rows) * line * sizeof *in_gradient);
+}
+
 static void average_window(const struct bd_window *w, struct taps down, struct taps across, const float *dy, float *dx)
 {
 	float share = 1.0f / (float)((down.end - down.first) * (across.end - across.first));
@@ -291,7 +330,10 @@ BD_INLINE void pool_gradient(const struct bd_window *w, const float *in, const f
 void BD_SIMD(bd_max_pool_gradient)(const struct bd_window *window, const float *in, const float *out, const float *out_gradient,
                                    float *in_gradient)
 {
-	pool_gradient(window, in, out, out_gradient, in_gradient, true);
+	if (windows_stand_alone(window))
+		max_gradient_alone(window, in, out, out_gradient, in_gradient);
+	else
+		pool_gradient(window, in, out, out_gradient, in_gradient, true);
 }
 
 void BD_SIMD(bd_average_pool_gradient)(const struct bd_window *window, const float *in, const float *out, const float *out_gradient,

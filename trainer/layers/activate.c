@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "trainer/kernels/convolution.h"
 #include "trainer/model/graph.h"
 
 #define TASK_FLOATS 16384
@@ -146,4 +147,14 @@ void bd_activate_gradient(enum bd_activation activation, const struct bd_kernels
 		                      .y = y,
 		                      .values = gradient };
 	bd_run_tasks(run, (pixels + task.pixels_per_task - 1) / task.pixels_per_task, gradient_pixels, &task);
+}
+
+void bd_activate_bias_gradient(const struct bd_layer *layer, const struct bd_run *run, size_t pixels, const float *y,
+                               float *gradient, float *workspace)
+{
+	size_t channels = (size_t)bd_shape_channels(&layer->shape);
+	float *bias = layer->parameter_count > 1 ? layer->parameters[1]->gradient : NULL;
+	bd_activate_gradient(layer->activation, layer->kernels, run, pixels, channels, y, gradient);
+	if (bias)
+		bd_sums(layer->kernels, run, pixels, channels, gradient, workspace, bias);
 }

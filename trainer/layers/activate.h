@@ -17,4 +17,11 @@ void bd_activate(enum bd_activation activation, const struct bd_run *run, size_t
 void bd_activate_gradient(enum bd_activation activation, const struct bd_kernels *kernels, const struct bd_run *run, size_t pixels,
                           size_t channels, const float *y, float *gradient);
 
+/*
+ * The same for the activation of `layer`, and the gradient of its bias (parameter 1) as the sum of what is left; workspace:
+ * bd_sums_floats(channels).
+ */
+void bd_activate_bias_gradient(const struct bd_layer *layer, const struct bd_run *run, size_t pixels, const float *y,
+                               float *gradient, float *workspace);
+
 #endif

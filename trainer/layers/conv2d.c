@@ -154,11 +154,8 @@ static void backward(const struct bd_layer *layer, const struct bd_pass *pass)
 	const struct state *state = layer->state;
 	const struct bd_conv *conv = &state->conv;
 	size_t pixels = pass->rows * conv->out_height * conv->out_width;
-	bd_activate_gradient(layer->activation, layer->kernels, pass->run, pixels, conv->filters, pass->output,
-	                     pass->output_gradient);
-	if (layer->parameter_count > 1 && layer->parameters[1]->gradient)
-		bd_sums(layer->kernels, pass->run, pixels, conv->filters, pass->output_gradient, pass->workspace,
-		        layer->parameters[1]->gradient);
+	if (!layer->pooled)
+		bd_activate_bias_gradient(layer, pass->run, pixels, pass->output, pass->output_gradient, pass->workspace);
 	if (layer->parameters[0]->gradient)
 		bd_conv_kernel_gradient(conv, pass->run, pass->rows, pass->inputs[0], pass->output_gradient, pass->workspace,
 		                        layer->parameters[0]->gradient);

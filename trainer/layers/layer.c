@@ -5,16 +5,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* Of this size and more: panels of packed weights and rows of pictures lie far apart, and each access would miss the TLB. */
+#define HUGE_PAGE ((size_t)2 << 20)
 
 float *bd_floats(size_t count)
 {
-	if (count > (SIZE_MAX - 64) / sizeof(float))
+	if (count > (SIZE_MAX - HUGE_PAGE) / sizeof(float))
 		return NULL;
-	size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
+	size_t alignment = count >= HUGE_PAGE ? HUGE_PAGE : 64;
+	size_t bytes = (count * sizeof(float) + alignment - 1) / alignment * alignment;
 	/* a cache line is the least: aligned_alloc(64, 0) may give NULL */
-	float *floats = aligned_alloc(64, bytes ? bytes : 64);
-	if (floats)
-		memset(floats, 0, bytes ? bytes : 64);
+	float *floats = aligned_alloc(alignment, bytes ? bytes : alignment);
+	if (!floats)
+		return NULL;
+	/* only advice: where the kernel knows no huge pages nothing is lost */
+	if (alignment == HUGE_PAGE)
+		madvise(floats, bytes, MADV_HUGEPAGE);
+	memset(floats, 0, bytes ? bytes : alignment);
 	return floats;
 }
 

@@ -44,6 +44,7 @@ struct bd_layer {
 	bool fused; /* a neighbour does its work (then it is an alias too) */
 	struct bd_layer *norm; /* frozen batch normalisation, folded into this layer's weights */
 	enum bd_activation activation; /* done at the end of this layer */
+	bool pooled; /* its only reader is a max pooling, which does activation's and bias' gradients */
 	uint32_t more_pad[4]; /* top, bottom, left, right of a zero padding before this layer */
 	size_t out_pitch; /* floats from pixel to pixel of its output */
 

@@ -1,3 +1,4 @@
+#include "trainer/layers/activate.h"
 #include "trainer/layers/pooling.h"
 
 static void forward(const struct bd_layer *layer, const struct bd_pass *pass)
@@ -7,6 +8,10 @@ static void forward(const struct bd_layer *layer, const struct bd_pass *pass)
 
 static void backward(const struct bd_layer *layer, const struct bd_pass *pass)
 {
+	const struct bd_layer *input = layer->inputs[0];
+	size_t channels = (size_t)bd_shape_channels(&layer->shape), pixels = pass->rows * (bd_layer_count(layer) / channels);
+	if (input->pooled)
+		bd_activate_bias_gradient(input, pass->run, pixels, pass->output, pass->output_gradient, pass->workspace);
 	bd_pooling_backward(layer, pass, layer->kernels->max_pool_gradient);
 }
 

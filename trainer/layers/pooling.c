@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "trainer/kernels/convolution.h"
 #include "trainer/layers/geometry.h"
 
 static int geometry(const struct bd_layer *layer, struct bd_geometry *ret_geometry, struct bd_error *error)
@@ -24,14 +25,17 @@ int bd_pooling_configure(struct bd_layer *layer, struct bd_error *error)
 
 int bd_pooling_plan(struct bd_layer *layer, struct bd_error *error)
 {
-	struct bd_geometry g;
+	struct bd_geometry g = { 0 };
 	struct bd_window *window = layer->state = malloc(sizeof *window);
 	if (!window)
 		return bd_error_set(error, -ENOMEM, "no memory for layer '%s'", layer->name);
 	int result = geometry(layer, &g, error);
-	if (!result)
-		*window = bd_geometry_window(&g, layer->out_pitch);
-	return result;
+	if (result)
+		return result;
+	*window = bd_geometry_window(&g, layer->out_pitch);
+	/* of max_pooling2d: the gradient of the bias before it */
+	layer->workspace_floats = layer->active ? bd_sums_floats(g.channels) : 0;
+	return 0;
 }
 
 struct pool_task {

@@ -211,6 +211,21 @@ static void fuse_tail(struct bd_graph *graph, struct bd_layer *layer)
 	absorb(next);
 }
 
+/*
+ * The gradient that a max pooling hands back stands at maxima only, and the maximum is the pooling's own output: what the
+ * activation before it lets through is seen there, in a tensor of a quarter of the size.
+ */
+static void fuse_pooling(struct bd_graph *graph, struct bd_layer *layer)
+{
+	if (!layer->active || strcmp(layer->type->type, "conv2d") || bd_activation_clamp(layer->activation) == BD_CLAMP_NONE)
+		return;
+	if (layer->consumer_count != 1)
+		return;
+	for (size_t i = layer->index + 1; i < graph->layer_count; i++)
+		if (graph->layers[i].inputs[0] == layer)
+			layer->pooled = !strcmp(graph->layers[i].type->type, "max_pooling2d");
+}
+
 static void fuse_padding(struct bd_graph *graph, struct bd_layer *layer)
 {
 	if (strcmp(layer->type->type, "zero_padding2d") || layer->active)
@@ -230,6 +245,7 @@ void bd_graph_fuse(struct bd_graph *graph)
 			continue;
 		fuse_padding(graph, layer);
 		fuse_tail(graph, layer);
+		fuse_pooling(graph, layer);
 		bool identity = layer->type->is_identity && layer->type->is_identity(layer) && !graph->options.training;
 		layer->alias = layer->alias || layer->type->always_alias || identity;
 	}

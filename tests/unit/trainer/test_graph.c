@@ -245,6 +245,49 @@ static void fused_pieces_equal_the_plain_graph(void **state)
 	bd_model_finish(&plain);
 }
 
+static void pooled(struct bd_model *model, enum bd_activation activation, bool separate)
+{
+	model_of(model, 13, 3);
+	convolution(model, "c1", NULL, 32, 3, separate ? BD_ACTIVATION_LINEAR : activation);
+	if (separate)
+		add(model, "activation", "act1", NULL, NULL)->activation = activation;
+	add(model, "max_pooling2d", "p1", NULL, NULL);
+	convolution(model, "c2", NULL, 16, 3, separate ? BD_ACTIVATION_LINEAR : activation);
+	if (separate)
+		add(model, "activation", "act2", NULL, NULL)->activation = activation;
+	struct bd_layer_config *config = add(model, "max_pooling2d", "p2", NULL, NULL);
+	config->pool_size[0] = config->pool_size[1] = 3;
+	config->strides[0] = config->strides[1] = 2;
+	add(model, "flatten", "flat", NULL, NULL);
+	add(model, "dense", "top", NULL, NULL)->units = 3;
+}
+
+static void pooling_takes_over_the_activation_gradient_before_it(void **state)
+{
+	(void)state;
+	enum { ROWS = 4 };
+	float *pixels = random_floats(13 * 13 * 3 * ROWS, 1), *weights = random_floats(ROWS * 3, 2);
+	for (enum bd_activation activation = BD_ACTIVATION_RELU; activation <= BD_ACTIVATION_RELU6; activation++) {
+		struct bd_graph *graphs[2];
+		for (int separate = 0; separate < 2; separate++) {
+			struct bd_model model;
+			pooled(&model, activation, separate);
+			graphs[separate] = graph_of(&model, ROWS, (struct bd_graph_options){ .threads = 2, .training = true });
+			loss_of(graphs[separate], pixels, weights, ROWS);
+			bd_graph_backward(graphs[separate], weights);
+			bd_model_finish(&model);
+		}
+		for (size_t p = 0; p < bd_graph_parameter_count(graphs[0]); p++) {
+			const struct bd_parameter *a = bd_graph_parameter(graphs[0], p), *b = bd_graph_parameter(graphs[1], p);
+			assert_near(a->gradient, b->gradient, a->count, 2e-5);
+		}
+		bd_graph_destroy(graphs[0]);
+		bd_graph_destroy(graphs[1]);
+	}
+	free(pixels);
+	free(weights);
+}
+
 static void row_has_the_same_numbers_anywhere_in_a_batch(void **state)
 {
 	(void)state;
@@ -405,6 +448,7 @@ int main(void)
 		cmocka_unit_test(gradients_agree_with_finite_differences),
 		cmocka_unit_test(results_do_not_depend_on_threads),
 		cmocka_unit_test(fused_pieces_equal_the_plain_graph),
+		cmocka_unit_test(pooling_takes_over_the_activation_gradient_before_it),
 		cmocka_unit_test(row_has_the_same_numbers_anywhere_in_a_batch),
 		cmocka_unit_test(features_give_the_same_output),
 		cmocka_unit_test(dropout_draws_by_step_and_keeps_the_mean),
