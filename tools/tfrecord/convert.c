@@ -89,7 +89,7 @@ struct run {
 	struct bd_shard_writer *writer;
 	struct bd_convert_pool *pool;
 	struct bd_progress *progress;
-	struct bd_record_shape shape; /* of all records so far; 0 = mixed */
+	struct bd_record_shape shape; /* of all records so far */
 	bool mixed;
 	struct bd_convert_result result;
 };
@@ -149,12 +149,15 @@ static int start(struct run *run, struct bd_error *error)
 	return status;
 }
 
+/* Pictures of one size share a shape; where some are grey and some not, they are read as RGB. */
 static void note_shape(struct run *run, struct bd_record_shape shape)
 {
 	if (!run->result.records)
 		run->shape = shape;
-	else if (memcmp(&run->shape, &shape, sizeof shape) != 0)
+	if (run->shape.height != shape.height || run->shape.width != shape.width)
 		run->mixed = true;
+	if (shape.channels > run->shape.channels)
+		run->shape.channels = shape.channels;
 }
 
 /* A broken picture: left out and told, or the end. */
@@ -208,7 +211,7 @@ static int write_dataset_file(struct run *run, struct bd_error *error)
 	if (!run->mixed)
 		text.shape = run->shape;
 	if (!text.channels)
-		text.channels = !run->mixed && run->shape.channels == 1 ? "grey" : "rgb";
+		text.channels = run->shape.channels == 1 ? "grey" : "rgb";
 	int fd = -1, status = bd_output_set_add(run->set, &fd, error);
 	if (status)
 		return status;

@@ -349,6 +349,36 @@ static void mixed_sizes_are_refused_for_raw_without_resize(void **state)
 	bd_picture_list_finish(&list);
 }
 
+/* Grey and coloured pictures of one size: the dataset file says the size, and that they are read as RGB. */
+static void grey_ones_among_them_do_not_lose_the_size(void **state)
+{
+	const char *folder = *state;
+	make_folder(folder);
+	struct bd_pixels grey;
+	uint8_t *bytes;
+	size_t length;
+	assert_int_equal(bd_pixels_init(&grey, 4, 5, 1, NULL), 0);
+	assert_int_equal(bd_png_encode(&grey, &bytes, &length, NULL), 0);
+	write_file(under(folder, "in/b/grey.png"), bytes, length);
+	free(bytes);
+	bd_pixels_finish(&grey);
+	struct bd_picture_list list;
+	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), &list, NULL), 0);
+	char *out = bd_path_join(folder, "out");
+	struct bd_convert convert = options(&list, out);
+	struct bd_convert_result result;
+	convert.record.encoding = BD_RECORD_KEEP;
+	assert_int_equal(bd_convert_run(&convert, &result, NULL), 0);
+	struct bd_dataset *dataset;
+	assert_int_equal(bd_dataset_load(under(out, "set.yaml"), &dataset, NULL), 0);
+	const struct bd_image_options *image = &dataset->features[0].image;
+	assert_true(image->raw_height == 4 && image->raw_width == 5 && image->raw_channels == 3 &&
+	            image->channels == BD_CHANNELS_RGB);
+	bd_dataset_destroy(dataset);
+	free(out);
+	bd_picture_list_finish(&list);
+}
+
 /* ---- lists ---- */
 
 static void a_csv_list_is_read_with_quotes(void **state)
@@ -460,6 +490,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(existing_output_is_refused_and_replaced_by_force, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_interruption_leaves_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(mixed_sizes_are_refused_for_raw_without_resize, setup, teardown),
+		cmocka_unit_test_setup_teardown(grey_ones_among_them_do_not_lose_the_size, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_csv_list_is_read_with_quotes, setup, teardown),
 		cmocka_unit_test_setup_teardown(idx_files_are_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(nearest_makes_the_tutorials_pixels, setup, teardown),
