@@ -78,7 +78,8 @@ static int read_info(struct bd_safetensors *file, struct bd_checkpoint_info *inf
 {
 	const char *format = bd_safetensors_metadata(file, "format"), *fingerprint = bd_safetensors_metadata(file, "fingerprint");
 	const char *notes = bd_safetensors_metadata(file, "notes"), *name = bd_safetensors_name(file);
-	if (!format || strcmp(format, FORMAT) != 0 || !bd_safetensors_metadata(file, "sha256"))
+	if (!format || strcmp(format, FORMAT) != 0 || !bd_safetensors_metadata(file, "sha256") ||
+	    !bd_safetensors_metadata(file, "header_sha256"))
 		return bd_error_set(error, -EBADMSG,
 		                    "%s: no checkpoint of batchtrain; weights alone go into the model file as 'weights:'", name);
 	if (!fingerprint || strlen(fingerprint) != BD_SHA256_HEX_BYTES - 1)

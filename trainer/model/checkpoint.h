@@ -3,7 +3,7 @@
  *
  * Why safetensors: other tools read the weights. A checkpoint holds every parameter (LAYER/VARIABLE), the optimizer's state
  * (optimizer/LAYER/VARIABLE/SLOT) and, as metadata, the position in the data, the seed (all random draws are functions of seed and
- * position: there is no other generator state), a fingerprint of the model and a SHA-256 of the data.
+ * position: there is no other generator state), a fingerprint of the model, and checksums of all of it.
  *
  * A file appears whole or not at all; what was there stays when writing fails. A checkpoint that is truncated, flipped or of another
  * model is refused before a single weight is changed.

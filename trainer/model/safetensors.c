@@ -17,6 +17,8 @@
 #define PREFIX_BYTES 8
 #define BLOCK_BYTES ((size_t)1 << 20)
 #define METADATA "__metadata__"
+#define DATA_SUM "sha256"
+#define HEADER_SUM "header_sha256"
 
 struct bd_safetensors {
 	char *name;
@@ -308,9 +310,39 @@ const char *bd_safetensors_metadata(const struct bd_safetensors *file, const cha
 	return json_string_value(json_object_get(json_object_get(file->header, METADATA), key));
 }
 
-int bd_safetensors_verify(struct bd_safetensors *file, struct bd_error *error)
+/* SHA-256 of the header as compact JSON with sorted keys, without the checksum itself. False: no memory. */
+static bool hash_header(const json_t *header, char ret_hex[BD_SHA256_HEX_BYTES])
 {
-	const char *stored = bd_safetensors_metadata(file, "sha256");
+	json_t *copy = json_copy((json_t *)(uintptr_t)header), *metadata = json_copy(json_object_get(header, METADATA));
+	bool good = copy && metadata && json_object_set_new(copy, METADATA, metadata) == 0;
+	if (good)
+		json_object_del(metadata, HEADER_SUM);
+	char *text = good ? json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+	json_decref(copy);
+	if (!text)
+		return false;
+	bd_sha256_hex(text, strlen(text), ret_hex);
+	free(text);
+	return true;
+}
+
+static int verify_header(const struct bd_safetensors *file, struct bd_error *error)
+{
+	const char *stored = bd_safetensors_metadata(file, HEADER_SUM);
+	char computed[BD_SHA256_HEX_BYTES];
+	if (!stored)
+		return 0;
+	if (!hash_header(file->header, computed))
+		return bd_error_set(error, -ENOMEM, "no memory to check %s", file->name);
+	if (strcmp(stored, computed) != 0)
+		return bd_error_set(error, -EBADMSG, "%s: damaged: SHA-256 of its header is %.16s..., stored is %.16s...",
+		                    file->name, computed, stored);
+	return 0;
+}
+
+static int verify_data(struct bd_safetensors *file, struct bd_error *error)
+{
+	const char *stored = bd_safetensors_metadata(file, DATA_SUM);
 	char computed[BD_SHA256_HEX_BYTES];
 	struct bd_sha256 sha;
 	if (!stored)
@@ -334,6 +366,12 @@ int bd_safetensors_verify(struct bd_safetensors *file, struct bd_error *error)
 		return bd_error_set(error, -EBADMSG, "%s: damaged: SHA-256 of its data is %.16s..., stored is %.16s...", file->name,
 		                    computed, stored);
 	return 0;
+}
+
+int bd_safetensors_verify(struct bd_safetensors *file, struct bd_error *error)
+{
+	int result = verify_header(file, error);
+	return result < 0 ? result : verify_data(file, error);
 }
 
 static float from_half(uint16_t half)
@@ -409,7 +447,7 @@ static json_t *build_metadata(const struct bd_tensor *tensors, size_t count, con
 	for (size_t i = 0; i < count; i++)
 		bd_sha256_update(&sha, tensors[i].data, tensors[i].count * sizeof(float));
 	bd_sha256_finish(&sha, hex);
-	json_t *metadata = json_pack("{s:s}", "sha256", hex);
+	json_t *metadata = json_pack("{s:s}", DATA_SUM, hex);
 	for (size_t i = 0; i < text_count; i++) {
 		if (json_object_set_new(metadata, texts[i].key, json_string(texts[i].value)) < 0) {
 			json_decref(metadata);
@@ -431,6 +469,9 @@ static char *build_header(const struct bd_tensor *tensors, size_t count, const s
 		       json_object_set_new(header, tensors[i].name, describe(&tensors[i], begin)) == 0;
 		begin += tensors[i].count * sizeof(float);
 	}
+	char hex[BD_SHA256_HEX_BYTES];
+	good = good && hash_header(header, hex) &&
+	       json_object_set_new(json_object_get(header, METADATA), HEADER_SUM, json_string(hex)) == 0;
 	char *text = good ? json_dumps(header, JSON_COMPACT) : NULL;
 	json_decref(header);
 	if (!text)

@@ -8,7 +8,8 @@
  * The reader takes the format at its word: what the description forbids is refused, also where the Python library is lenient (a leading
  * space, a name that stands twice). Everything is checked against the file's size before anything is allocated for it.
  *
- * The writer adds "sha256" to the metadata: the SHA-256 of the data, which bd_safetensors_verify checks.
+ * The writer adds two checksums to the metadata, which bd_safetensors_verify checks: "sha256", of the data, and "header_sha256", of the
+ * header as compact JSON with sorted keys, before this entry was added.
  * Threads: an open file belongs to one thread.
  */
 #ifndef BD_MODEL_SAFETENSORS_H
@@ -60,7 +61,7 @@ const struct bd_safetensors_entry *bd_safetensors_find(const struct bd_safetenso
 /* A metadata string, NULL: not there. */
 const char *bd_safetensors_metadata(const struct bd_safetensors *file, const char *key);
 
-/* The data against the checksum in the metadata. 0, also where the file has none; -EBADMSG: flipped; -EIO, -ENODATA: not readable. */
+/* Header and data against the checksums in the metadata. 0, also where the file has none; -EBADMSG: flipped; -EIO, -ENODATA: not readable. */
 BD_MUST_CHECK int bd_safetensors_verify(struct bd_safetensors *file, struct bd_error *error);
 
 /*

@@ -118,6 +118,11 @@ static void damaged_checkpoint_is_refused_and_changes_nothing(void **state)
 		copy_damaged(500, 501, keep, SIZE_MAX);
 		assert_int_equal(bd_checkpoint_load(path, fingerprint, &tensor, 1, &info, &error), -EBADMSG);
 	}
+	for (size_t flip = 0; flip < header; flip++) {
+		copy_damaged(500, 501, SIZE_MAX, flip);
+		if (bd_checkpoint_load(path, fingerprint, &tensor, 1, &info, &error) != -EBADMSG)
+			fail_msg("byte %zu of the header was flipped and nobody saw it", flip);
+	}
 	for (size_t flip = header; flip < size; flip += 397) {
 		copy_damaged(500, 501, SIZE_MAX, flip);
 		assert_int_equal(bd_checkpoint_load(path, fingerprint, &tensor, 1, &info, &error), -EBADMSG);
