@@ -68,7 +68,7 @@ static int agree_on_start(struct bd_pipeline *pipeline, const struct bd_order_po
 static int attach(struct bd_pipeline *pipeline, int wake_fd, const struct bd_order_position *start, struct bd_consumer *consumer,
                   struct bd_consumer_files *ret_files, struct bd_error *error)
 {
-	struct bd_order_position first;
+	struct bd_order_position first = { 0 };
 	struct bd_ring_files files;
 	int result = check_state(pipeline, error);
 	if (result == 0)

@@ -178,10 +178,12 @@ int bd_layout_init(struct bd_layout *ret_layout, const struct bd_dataset *datase
 	layout->schema.arrays = calloc(dataset->feature_count * MAX_ARRAYS_OF_FEATURE + 1, sizeof *layout->schema.arrays);
 	layout->schema.classes = (const char *const *)dataset->classes;
 	layout->schema.class_count = dataset->class_count;
+	if (!layout->features || !layout->schema.arrays) {
+		bd_layout_finish(layout);
+		return bd_error_set(error, -ENOMEM, "out of memory");
+	}
 	int result = 0;
-	if (!layout->features || !layout->schema.arrays)
-		result = bd_error_set(error, -ENOMEM, "out of memory");
-	if (result == 0 && !dataset->feature_count)
+	if (!dataset->feature_count)
 		result = bd_error_set(error, -EINVAL, "%s: no features are asked for", dataset->name);
 	for (size_t i = 0; result == 0 && i < dataset->feature_count; i++) {
 		layout->features[i].feature = &dataset->features[i];
@@ -196,7 +198,7 @@ int bd_layout_init(struct bd_layout *ret_layout, const struct bd_dataset *datase
 
 void bd_layout_finish(struct bd_layout *layout)
 {
-	for (size_t i = 0; i < layout->schema.array_count; i++) {
+	for (size_t i = 0; layout->schema.arrays && i < layout->schema.array_count; i++) {
 		free((char *)layout->schema.arrays[i].name);
 		free((char *)layout->schema.arrays[i].image);
 	}

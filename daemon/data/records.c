@@ -95,7 +95,7 @@ static int open_index(struct bd_records *source, size_t number, int fd, struct b
 int bd_records_open_file(struct bd_records *source, size_t number, struct bd_error *error)
 {
 	struct bd_records_file *file = &source->files[number];
-	int fd;
+	int fd = -1;
 	int result = open_checked(source, number, &file->key, &fd, error);
 	if (result < 0)
 		return result;
@@ -303,7 +303,7 @@ int bd_records_borrow(struct bd_records *source, uint32_t number, uint64_t now_n
                       struct bd_error *error)
 {
 	struct bd_records_file *file = &source->files[number];
-	struct stat key;
+	struct stat key = { 0 };
 	int fd = file->fd, result;
 	if (fd >= 0) {
 		result = check_now_and_then(source, number, fd, now_ns, error);

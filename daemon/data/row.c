@@ -34,8 +34,8 @@ int bd_row_plan_init(struct bd_row_plan *ret_plan, const struct bd_layout *layou
 		return plan_files(layout, dataset, error);
 	plan->context = calloc(count, sizeof *plan->context);
 	plan->lists = calloc(count, sizeof *plan->lists);
-	plan->context_features = calloc(count, sizeof *plan->context_features);
-	plan->list_features = calloc(count, sizeof *plan->list_features);
+	plan->context_features = calloc(count, sizeof(void *));
+	plan->list_features = calloc(count, sizeof(void *));
 	if (!plan->context || !plan->lists || !plan->context_features || !plan->list_features) {
 		bd_row_plan_finish(plan);
 		return bd_error_set(error, -ENOMEM, "out of memory");
@@ -132,7 +132,7 @@ static int read_numbers(const struct bd_feature *feature, const struct bd_featur
 static int write_numbers(const struct bd_feature *feature, const struct bd_feature_view *view, uint8_t *ret_row,
                          struct bd_error *error)
 {
-	size_t count;
+	size_t count = 0;
 	if (view->kind == BD_VALUE_NONE)
 		return fill_default(feature, ret_row, error);
 	int result = check_kind(feature, view, error);
@@ -144,7 +144,7 @@ static int write_numbers(const struct bd_feature *feature, const struct bd_featu
 static int write_picture(struct bd_worker *worker, const struct bd_feature *feature, struct bd_bytes_view bytes,
                          struct bd_picture_key key, uint8_t *ret_row, struct bd_error *error)
 {
-	struct bd_picture_decoder *decoder;
+	struct bd_picture_decoder *decoder = NULL;
 	int result = bd_worker_decoder(worker, &decoder, error);
 	if (result == 0)
 		result = bd_picture_decode(decoder, &feature->image, bytes.bytes, bytes.length, key, ret_row, error);
@@ -154,8 +154,8 @@ static int write_picture(struct bd_worker *worker, const struct bd_feature *feat
 static int write_image(struct bd_worker *worker, const struct bd_feature *feature, const struct bd_feature_view *view,
                        struct bd_picture_key key, uint8_t *ret_row, struct bd_error *error)
 {
-	struct bd_bytes_view bytes;
-	size_t count;
+	struct bd_bytes_view bytes = { 0 };
+	size_t count = 0;
 	if (view->kind == BD_VALUE_NONE)
 		return missing(error);
 	int result = check_kind(feature, view, error);
@@ -171,7 +171,7 @@ static int write_image(struct bd_worker *worker, const struct bd_feature *featur
 static int stage_numbers(const struct bd_feature *feature, const struct bd_feature_view *view, struct bd_staged_row *staged,
                          struct bd_staged_part *part, struct bd_error *error)
 {
-	size_t count, read, size = feature->type == BD_FEATURE_FLOAT ? sizeof(float) : sizeof(int64_t);
+	size_t count = 0, read, size = feature->type == BD_FEATURE_FLOAT ? sizeof(float) : sizeof(int64_t);
 	if (view->kind == BD_VALUE_NONE)
 		return 0;
 	int result = check_kind(feature, view, error);
@@ -233,7 +233,7 @@ static int stage_default_strings(const struct bd_feature *feature, struct bd_sta
 static int stage_strings(const struct bd_feature *feature, const struct bd_feature_view *view, struct bd_staged_row *staged,
                          struct bd_staged_part *part, struct bd_error *error)
 {
-	size_t count;
+	size_t count = 0;
 	if (view->kind == BD_VALUE_NONE)
 		return feature->varlen ? 0 : stage_default_strings(feature, staged, part, error);
 	int result = check_kind(feature, view, error);
