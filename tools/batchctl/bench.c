@@ -199,7 +199,7 @@ int bd_command_bench(int argc, char **argv)
 	struct bench bench = { .consumers = 1, .options = { .seconds = 10, .started_ns = bd_now_ns() } };
 	struct bd_stream_options stream_options;
 	struct bd_error error = { .code = 0 };
-	struct bd_arguments arguments;
+	struct bd_arguments arguments = { .words = NULL };
 	const struct bd_option own[] = {
 		{ .name = "seconds",
 		  .kind = BD_OPTION_DOUBLE,
@@ -235,8 +235,10 @@ int bd_command_bench(int argc, char **argv)
 		result = bd_stream_options_apply(&stream_options, &error);
 	if (result == 0 && !(bench.options.seconds > 0 && bench.options.seconds <= 1e6))
 		result = bd_error_set(&error, -EINVAL, "--seconds: not between 0 and a million");
-	if (result < 0)
+	if (result < 0) {
+		bd_arguments_finish(&arguments);
 		return bd_usage_error(&command, &error);
+	}
 	if (!arguments.done) {
 		bd_interrupt_catch();
 		bench.json = arguments.json;

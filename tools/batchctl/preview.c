@@ -167,7 +167,7 @@ int bd_command_preview(int argc, char **argv)
 	struct bd_stream_spec spec;
 	struct bd_stream_options stream_options;
 	struct bd_error error = { .code = 0 };
-	struct bd_arguments arguments;
+	struct bd_arguments arguments = { .words = NULL };
 	struct preview preview = { .rows = 4, .columns = 8 };
 	const struct bd_option own[] = {
 		{ .name = "output",
@@ -213,8 +213,10 @@ int bd_command_preview(int argc, char **argv)
 	spec.batch = (uint32_t)(preview.rows * preview.columns);
 	if (result == 0 && !arguments.done)
 		result = bd_stream_options_apply(&stream_options, &error);
-	if (result < 0)
+	if (result < 0) {
+		bd_arguments_finish(&arguments);
 		return bd_usage_error(&command, &error);
+	}
 	if (!arguments.done) {
 		bd_interrupt_catch();
 		preview.json = arguments.json;

@@ -134,7 +134,7 @@ int bd_command_read(int argc, char **argv)
 	struct bd_stream_spec spec;
 	struct bd_stream_options stream_options;
 	struct bd_error error = { .code = 0 };
-	struct bd_arguments arguments;
+	struct bd_arguments arguments = { .words = NULL };
 	struct reading reading = { .limit = 0 };
 	const struct bd_option own[] = {
 		{ .name = "batches",
@@ -167,8 +167,10 @@ int bd_command_read(int argc, char **argv)
 	int result = bd_command_parse(&command, argc, argv, &arguments, &error);
 	if (result == 0 && !arguments.done)
 		result = bd_stream_options_apply(&stream_options, &error);
-	if (result < 0)
+	if (result < 0) {
+		bd_arguments_finish(&arguments);
 		return bd_usage_error(&command, &error);
+	}
 	if (!arguments.done) {
 		bd_interrupt_catch();
 		reading.json = arguments.json;
