@@ -272,8 +272,8 @@ int bd_access_open(struct bd_access_walk *walk, const char *path, int *ret_fd, s
 	int result = enter_folder(walk, path, folder_length, error);
 	if (result < 0)
 		return result;
-	int fd, opened = -1;
-	struct stat status;
+	int fd = -1, opened = -1;
+	struct stat status = { 0 };
 	result = walk_from(walk->peer, walk->folder_fd, path + folder_length, path, &fd, &status, error);
 	if (result < 0)
 		return result;

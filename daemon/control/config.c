@@ -199,34 +199,37 @@ static int read_datasets(const char *folder, const struct bd_yaml_node *node, st
 	return 0;
 }
 
+/* Relative to the working directory, and it stays so when that changes. */
+static char *absolute_path(const char *path)
+{
+	char *here = path[0] == '/' ? strdup("/") : realpath(".", NULL);
+	char *absolute = here ? bd_path_join(here, path) : NULL;
+	free(here);
+	return absolute;
+}
+
 int bd_config_add_dataset(struct bd_config *config, const char *argument, struct bd_error *error)
 {
 	const char *equals = strchr(argument, '=');
-	char *name = equals ? strndup(argument, (size_t)(equals - argument)) : NULL, *path = NULL;
+	if (!equals || !equals[1])
+		return bd_error_set(error, -EINVAL, "--dataset %s: write it as NAME=FILE.yaml", argument);
+	char *name = strndup(argument, (size_t)(equals - argument)), *path = absolute_path(equals + 1);
 	int result = 0;
-	if (equals && !name)
+	if (!name || !path)
 		result = no_memory(error);
-	else if (!equals || !equals[1])
-		result = bd_error_set(error, -EINVAL, "--dataset %s: write it as NAME=FILE.yaml", argument);
 	else if (!good_name(name))
 		result = bd_error_set(error, -EINVAL, "--dataset %s: a dataset's name has 1 to %d characters and no '/'", argument,
 		                      BD_DATASET_NAME_MAX);
 	else if (bd_config_find_dataset(config, name))
 		result = bd_error_set(error, -EINVAL, "--dataset %s: there is a dataset of that name already", argument);
-	if (result == 0) {
-		char *here = equals[1] == '/' ? strdup("/") : realpath(".", NULL);
-		path = here ? bd_path_join(here, equals + 1) : NULL;
-		free(here);
-		struct bd_config_dataset *dataset = path ? new_dataset(config) : NULL;
-		if (dataset) {
-			*dataset = (struct bd_config_dataset){ .name = name, .file = path };
-			return 0;
-		}
-		result = no_memory(error);
+	struct bd_config_dataset *dataset = result == 0 ? new_dataset(config) : NULL;
+	if (dataset) {
+		*dataset = (struct bd_config_dataset){ .name = name, .file = path };
+		return 0;
 	}
 	free(name);
 	free(path);
-	return result;
+	return result < 0 ? result : no_memory(error);
 }
 
 const struct bd_config_dataset *bd_config_find_dataset(const struct bd_config *config, const char *name)
@@ -307,20 +310,19 @@ int bd_config_split_listen(const char *listen, char ret_host[64], uint16_t *ret_
 	uint64_t port;
 	if (!length || length >= 64 || bd_parse_u64(colon + 1, 0, UINT16_MAX, &port, NULL) < 0)
 		return bd_error_set(error, -EINVAL, "'%s' is no address: write 127.0.0.1:9464", listen);
-	char host[64];
+	char host[64] = { 0 };
 	memcpy(host, listen, length);
-	host[length] = 0;
 	if (!strcmp(host, "localhost"))
-		strcpy(host, "127.0.0.1");
+		snprintf(host, sizeof host, "127.0.0.1");
 	if (!strcmp(host, "[::1]"))
-		strcpy(host, "::1");
+		snprintf(host, sizeof host, "::1");
 	struct in_addr address;
 	if (strcmp(host, "::1") != 0 && (inet_pton(AF_INET, host, &address) != 1 || ntohl(address.s_addr) >> 24 != 127))
 		return bd_error_set(
 			error, -EINVAL,
 			"'%s' is not on loopback: metrics tell of all users, let a local collector fetch them (127.0.0.1:9464)",
 			listen);
-	strcpy(ret_host, host);
+	memcpy(ret_host, host, sizeof host);
 	*ret_port = (uint16_t)port;
 	return 0;
 }

@@ -97,7 +97,7 @@ int bd_listener_open(const struct bd_listener_options *options, struct bd_listen
 	if (strlen(options->path) >= sizeof address.sun_path)
 		return bd_error_set(error, -ENAMETOOLONG, "%s: a socket's path has at most %zu characters", options->path,
 		                    sizeof address.sun_path - 1);
-	strcpy(address.sun_path, options->path);
+	memcpy(address.sun_path, options->path, strlen(options->path));
 	struct bd_listener listener = { .fd = -1, .path = strdup(options->path) };
 	int lock = -1;
 	int result = listener.path ? lock_folder(options->path, &lock, error)

@@ -247,13 +247,14 @@ static void dispatch(struct bd_control_session *session, const struct bd_packet 
 {
 	ProtobufCMessage *message;
 	struct bd_error error;
-	int result = 0;
+	int result;
 	switch (packet->type) {
 	case BATCHD__TYPE__TYPE_DOORBELL:
 		receive_doorbell(session);
 		return;
 	case BATCHD__TYPE__TYPE_ASK_STATUS:
 		result = bd_answer_status(session, BATCHD__TYPE__TYPE_STATUS);
+		(void)result; /* closed then */
 		return;
 	case BATCHD__TYPE__TYPE_ASK_STATISTICS:
 		bd_answer_statistics(session);

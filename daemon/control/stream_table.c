@@ -159,25 +159,20 @@ static void discard(const struct bd_join *join)
 static int create_live(struct bd_stream_table *table, const struct bd_join *join, struct bd_live **ret_live, struct bd_error *error)
 {
 	uint64_t used = join->quota_memory_bytes ? bd_stream_table_memory(table, join->uid) : 0;
-	struct bd_live *live = calloc(1, sizeof *live);
-	if (live)
-		live->dataset = strdup(join->dataset_name);
-	int result = 0;
-	if (!live || !live->dataset)
-		result = bd_error_set(error, -ENOMEM, "no memory for a stream");
-	else if (join->quota_memory_bytes && used >= join->quota_memory_bytes)
-		result = bd_error_set(error, -EDQUOT,
-		                      "the streams of user %s use all the memory that 'quota: memory' allows; close one",
-		                      join->user);
-	else
-		result = uv_async_init(table->loop, &live->wake, look);
-	if (result < 0) {
+	if (join->quota_memory_bytes && used >= join->quota_memory_bytes) {
 		discard(join);
-		if (live)
-			free(live->dataset);
-		free(live);
-		return result;
+		return bd_error_set(error, -EDQUOT,
+		                    "the streams of user %s use all the memory that 'quota: memory' allows; close one", join->user);
 	}
+	struct bd_live *live = calloc(1, sizeof *live);
+	char *dataset = strdup(join->dataset_name);
+	if (!live || !dataset || uv_async_init(table->loop, &live->wake, look) < 0) {
+		discard(join);
+		free(dataset);
+		free(live);
+		return bd_error_set(error, -ENOMEM, "no memory for a stream");
+	}
+	live->dataset = dataset;
 	live->wake.data = live;
 	live->table = table;
 	live->id = table->next_id++;
@@ -194,7 +189,7 @@ static int create_live(struct bd_stream_table *table, const struct bd_join *join
 		.notify = on_notify,
 		.context = live,
 	};
-	result = bd_pipeline_create(table->engine, &options, &live->pipeline, error);
+	int result = bd_pipeline_create(table->engine, &options, &live->pipeline, error);
 	if (result < 0) {
 		uv_close((uv_handle_t *)&live->wake, on_live_closed);
 		return result;
@@ -268,26 +263,23 @@ static void watch_for_slow(struct bd_stream_table *table)
 int bd_stream_table_join(struct bd_stream_table *table, const struct bd_join *join, struct bd_member **ret_member,
                          struct bd_error *error)
 {
-	struct bd_member *member = NULL;
+	struct bd_member *member = calloc(1, sizeof *member);
+	if (!member) {
+		discard(join);
+		return bd_error_set(error, -ENOMEM, "no memory for a consumer");
+	}
 	struct bd_live *live = NULL;
 	int result = bd_stream_spec_check(join->spec, error);
-	if (result == 0) {
-		member = calloc(1, sizeof *member);
-		if (!member)
-			result = bd_error_set(error, -ENOMEM, "no memory for a consumer");
-	}
 	if (result == 0 && *join->spec->share_group)
 		live = find_group(table, join->uid, join->spec->share_group);
 	if (result == 0 && live)
 		result = check_same(live, join, error);
-	if (result < 0 || live) {
-		if (result == 0)
-			keep_files(member, join);
-		else
-			discard(join);
-	} else {
+	if (result < 0)
+		discard(join);
+	else if (live)
+		keep_files(member, join);
+	else
 		result = create_live(table, join, &live, error);
-	}
 	if (result < 0) {
 		free(member);
 		return result;
@@ -344,7 +336,7 @@ static void tell_progress(struct bd_live *live)
 /* The group has gone past where this member must go on, or past its end: it gets a stream of its own. */
 static int move_to_own_stream(struct bd_member *member, bool keep_group, struct bd_error *error)
 {
-	struct bd_live *group = member->live, *live;
+	struct bd_live *group = member->live, *live = NULL;
 	struct bd_stream_spec spec = group->spec;
 	if (!keep_group)
 		spec.share_group[0] = 0;

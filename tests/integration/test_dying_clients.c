@@ -154,7 +154,7 @@ static void between_released_and_doorbell(const struct bd_stream_spec *spec)
 static struct bd_stream *open_good(struct bd_client **ret_client, const struct bd_stream_spec *spec)
 {
 	struct bd_error error;
-	struct bd_stream *stream;
+	struct bd_stream *stream = NULL;
 	struct bd_stream_request request;
 	bd_stream_request_init(&request);
 	request.dataset = "numbers";
