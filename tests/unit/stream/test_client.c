@@ -119,6 +119,38 @@ static void every_batch_comes_once_and_in_order(void **state)
 	bd_fake_daemon_kill(daemon);
 }
 
+/* No copy: what the caller gets is the daemon's memory, mapped without the right to write. */
+static void a_batch_lies_in_the_daemons_memory(void **state)
+{
+	(void)state;
+	struct bd_fake_daemon *daemon = start((struct bd_fake_options){ .records = 0 });
+	struct bd_client *client = connect_client();
+	struct bd_stream_request request = request_of(1);
+	struct bd_stream *stream = open_stream(client, &request);
+	struct bd_error error = { .code = 0 };
+	struct bd_batch batch;
+	assert_int_equal(bd_stream_next(stream, -1, &batch, &error), 0);
+	FILE *maps = fopen("/proc/self/maps", "re");
+	assert_non_null(maps);
+	char line[512];
+	unsigned found = 0;
+	while (fgets(line, sizeof line, maps)) {
+		unsigned long begin, end;
+		char rights[8];
+		if (!strstr(line, "batchd-arena") || sscanf(line, "%lx-%lx %7s", &begin, &end, rights) != 3)
+			continue;
+		unsigned long data = (unsigned long)batch.arrays[0].data, records = (unsigned long)batch.records;
+		if (strcmp(rights, "r--s") == 0 && data >= begin && data < end && records >= begin && records < end)
+			found++;
+	}
+	fclose(maps);
+	assert_int_equal(found, 1);
+	bd_stream_release(stream, &batch);
+	bd_stream_close(stream);
+	bd_client_close(client);
+	bd_fake_daemon_kill(daemon);
+}
+
 static void schema_pages_add_up(void **state)
 {
 	(void)state;
@@ -429,6 +461,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_batch_comes_once_and_in_order),
+		cmocka_unit_test(a_batch_lies_in_the_daemons_memory),
 		cmocka_unit_test(schema_pages_add_up),
 		cmocka_unit_test(a_killed_daemon_costs_no_batch),
 		cmocka_unit_test(a_restarted_daemon_goes_on_with_the_next_batch),
