@@ -30,12 +30,18 @@ static int refuse_loss(struct bd_loop *loop, double loss, struct bd_error *error
 	                    step, what, loop->saved_step);
 }
 
+static void apply_piece(const void *optimizer, size_t piece)
+{
+	bd_optimizer_apply(optimizer, piece);
+}
+
 static void learn(struct bd_loop *loop, const struct bd_feed_batch *batch, const float *outputs, double loss)
 {
 	struct bd_network *network = loop->network;
 	bd_metric_set_update(loop->window_metrics, outputs, &batch->targets, batch->rows);
 	bd_graph_backward(network->graph, loop->gradient);
-	loop->learning_rate = bd_optimizer_step(loop->optimizer);
+	loop->learning_rate = bd_optimizer_begin(loop->optimizer);
+	bd_graph_parallel(network->graph, bd_optimizer_piece_count(loop->optimizer), apply_piece, loop->optimizer);
 	bd_graph_trained_weights_changed(network->graph);
 	loop->state.window.loss_sum += loss * batch->rows;
 	loop->state.window.rows += batch->rows;
