@@ -161,8 +161,9 @@ static int create_live(struct bd_stream_table *table, const struct bd_join *join
 	uint64_t used = join->quota_memory_bytes ? bd_stream_table_memory(table, join->uid) : 0;
 	if (join->quota_memory_bytes && used >= join->quota_memory_bytes) {
 		discard(join);
-		return bd_error_set(error, -EDQUOT,
-		                    "the streams of user %s use all the memory that 'quota: memory' allows; close one", join->user);
+		bd_error_set(error, -EDQUOT, "the streams of user %s use all the memory that 'quota: memory' allows; close one",
+		             join->user);
+		return -EDQUOT;
 	}
 	struct bd_live *live = calloc(1, sizeof *live);
 	char *dataset = strdup(join->dataset_name);
@@ -170,7 +171,8 @@ static int create_live(struct bd_stream_table *table, const struct bd_join *join
 		discard(join);
 		free(dataset);
 		free(live);
-		return bd_error_set(error, -ENOMEM, "no memory for a stream");
+		bd_error_set(error, -ENOMEM, "no memory for a stream");
+		return -ENOMEM;
 	}
 	live->dataset = dataset;
 	live->wake.data = live;
@@ -215,9 +217,9 @@ static void add_member(struct bd_live *live, struct bd_member *member)
 static void remove_member(struct bd_member *member)
 {
 	struct bd_live *live = member->live;
-	struct bd_member **link = &live->members;
-	while (*link != member)
-		link = &(*link)->next;
+	struct bd_member **link;
+	for (link = &live->members; *link != member; link = &(*link)->next)
+		assert(*link);
 	*link = member->next;
 	member->live = NULL;
 	live->member_count--;
@@ -333,10 +335,22 @@ static void tell_progress(struct bd_live *live)
 	}
 }
 
-/* The group has gone past where this member must go on, or past its end: it gets a stream of its own. */
-static int move_to_own_stream(struct bd_member *member, bool keep_group, struct bd_error *error)
+static void move_to(struct bd_member *member, struct bd_live *live)
 {
-	struct bd_live *group = member->live, *live = NULL;
+	remove_member(member);
+	add_member(live, member);
+	uv_async_send(&live->wake);
+}
+
+/* The group has gone past where this member must go on (or, with keep_group, past its end): it gets another stream. */
+static int move_to_new_stream(struct bd_member *member, bool keep_group, struct bd_error *error)
+{
+	struct bd_live *group = member->live;
+	struct bd_live *live = keep_group ? find_group(group->table, group->uid, group->spec.share_group) : NULL;
+	if (live) { /* another member was here before */
+		move_to(member, live);
+		return 0;
+	}
 	struct bd_stream_spec spec = group->spec;
 	if (!keep_group)
 		spec.share_group[0] = 0;
@@ -357,9 +371,7 @@ static int move_to_own_stream(struct bd_member *member, bool keep_group, struct 
 	int result = create_live(group->table, &join, &live, error);
 	if (result < 0)
 		return result;
-	remove_member(member);
-	add_member(live, member);
-	uv_async_send(&live->wake);
+	move_to(member, live);
 	return 0;
 }
 
@@ -373,12 +385,12 @@ static void attach(struct bd_member *member)
 	int result = bd_pipeline_attach(live->pipeline, member->wake_fd, own_start ? &member->start : NULL, &member->consumer,
 	                                &files, &position, &error);
 	if (result == -ESTALE && member->dataset) {
-		result = move_to_own_stream(member, false, &error);
+		result = move_to_new_stream(member, false, &error);
 		if (result == 0)
 			return;
 	} else if (result == -ENODATA && !own_start && member->dataset) {
 		live->closed = true;
-		result = move_to_own_stream(member, true, &error);
+		result = move_to_new_stream(member, true, &error);
 		if (result == 0)
 			return;
 	}

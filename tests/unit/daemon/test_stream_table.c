@@ -306,7 +306,7 @@ static void returning_member_ahead_stays_in_the_group(void **state)
 static void joining_a_group_that_has_ended_begins_anew(void **state)
 {
 	struct fixture *fixture = *state;
-	struct listener a = { 0 }, b = { 0 };
+	struct listener a = { 0 }, b = { 0 }, c = { 0 };
 	fake.state = BD_PIPELINE_READY;
 	set_group(fixture, "g");
 	fixture->spec.epochs = 1;
@@ -314,13 +314,17 @@ static void joining_a_group_that_has_ended_begins_anew(void **state)
 	turn(fixture);
 	fake.last->position = (struct bd_order_position){ 1, 0 };
 	assert_int_equal(join(fixture, &b, 1, "x", false), 0);
+	assert_int_equal(join(fixture, &c, 1, "x", false), 0);
 	turn(fixture);
 	assert_int_equal(b.opened, 1);
 	assert_int_equal(b.position.epoch, 0);
-	assert_int_equal(fake.pipelines, 2);
+	assert_int_equal(fake.pipelines, 2); /* the two that came late share the new one */
 	assert_string_equal(b.member->live->spec.share_group, "g");
+	assert_ptr_equal(b.member->live, c.member->live);
+	assert_int_equal(c.opened, 1);
 	leave(&a);
 	leave(&b);
+	leave(&c);
 }
 
 static void failure_is_told_once_and_closes_the_group(void **state)
