@@ -15,13 +15,16 @@
 
 struct shard {
 	uint8_t *bytes;
-	size_t length;
+	size_t length, room;
 };
 
 static inline void shard_append(struct shard *shard, const void *bytes, size_t length)
 {
-	shard->bytes = realloc(shard->bytes, shard->length + length + 1);
-	assert_non_null(shard->bytes);
+	if (shard->length + length + 1 > shard->room) {
+		shard->room = 2 * (shard->length + length + 1);
+		shard->bytes = realloc(shard->bytes, shard->room);
+		assert_non_null(shard->bytes);
+	}
 	memcpy(shard->bytes + shard->length, bytes, length);
 	shard->length += length;
 }

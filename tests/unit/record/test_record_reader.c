@@ -133,7 +133,7 @@ static void every_truncation_is_told_with_its_record(void **state)
 	(void)state;
 	struct shard whole = shard_of(3, 20);
 	for (size_t length = 0; length <= whole.length; length++) {
-		struct shard cut = { whole.bytes, length };
+		struct shard cut = { .bytes = whole.bytes, .length = length };
 		struct outcome outcome = read_shard(&cut, BD_COMPRESSION_NONE);
 		assert_int_equal(outcome.good, length / 36);
 		assert_int_equal(outcome.damaged, length % 36 != 0);
