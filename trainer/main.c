@@ -12,6 +12,7 @@ int main(int argc, char **argv)
 		{ "predict", "what a model says about pictures or records", bd_predict_command },
 		{ "export", "write a trained model as ONNX, Keras .h5 or safetensors", bd_export_command },
 		{ "summary", "layers, shapes, parameters, work and memory of a model file", bd_summary_command },
+		{ "plot", "curves out of the lines that train --json printed", bd_plot_command },
 	};
 	return bd_subcommand_run("batchtrain", "train image classifiers from batchd's streams", commands, BD_COUNT_OF(commands),
 	                         argc, argv);

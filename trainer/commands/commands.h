@@ -12,5 +12,6 @@ int bd_evaluate_command(int argc, char **argv);
 int bd_predict_command(int argc, char **argv);
 int bd_export_command(int argc, char **argv);
 int bd_summary_command(int argc, char **argv);
+int bd_plot_command(int argc, char **argv);
 
 #endif
