@@ -221,6 +221,9 @@ bench: ## microbenchmarks, loader and trainer beside the peers that are installe
 demo: all ## Fashion-MNIST: convert, train, evaluate, predict, in build/demo
 	@examples/demo.sh
 
+reproduce: all ## the tutorial's experiment: raw files against TFRecord, in build/reproduce (PICTURES=, SQUEEZENET_WEIGHTS=, VGG16_WEIGHTS=)
+	@PICTURES='$(PICTURES)' SQUEEZENET_WEIGHTS='$(SQUEEZENET_WEIGHTS)' VGG16_WEIGHTS='$(VGG16_WEIGHTS)' examples/reproduce.sh
+
 # ---- install ----
 
 SYSCONFDIR ?= /etc
