@@ -89,19 +89,36 @@ BD_INLINE void any_pixel(const struct depthwise *d, size_t x, size_t c, size_t l
 		bd_store_part(d->out + x * w->out_pitch + c, sum, lanes);
 }
 
-static void channels_three(const struct depthwise *d, size_t c, size_t first, size_t end)
+/* The next vector of channels; the last one overlaps the one before: a value computed twice has the same sum. */
+static size_t next_channels(size_t c, size_t channels)
 {
-	size_t x = first;
-	if (d->w->stride_x == 1) {
-		for (; x + PIXELS <= end; x += PIXELS)
-			inner_pixels(d, x, c, PIXELS, 3, 1);
-		for (; x < end; x++)
-			inner_pixels(d, x, c, 1, 3, 1);
-	} else {
-		for (; x + PIXELS <= end; x += PIXELS)
-			inner_pixels(d, x, c, PIXELS, 3, 2);
-		for (; x < end; x++)
-			inner_pixels(d, x, c, 1, 3, 2);
+	c += BD_VL;
+	return c < channels && c + BD_VL > channels ? channels - BD_VL : c;
+}
+
+/* Channels inside, pixels outside: neighbours in memory are read one after the other. The last group overlaps like the channels. */
+BD_INLINE void groups(const struct depthwise *d, size_t first, size_t end, const size_t stride)
+{
+	const size_t channels = d->w->channels;
+	if (end - first < PIXELS) {
+		for (size_t x = first; x < end; x++)
+			for (size_t c = 0; c < channels; c = next_channels(c, channels))
+				inner_pixels(d, x, c, 1, 3, stride);
+		return;
+	}
+	for (size_t x = first; x < end; x += PIXELS)
+		for (size_t c = 0; c < channels; c = next_channels(c, channels))
+			inner_pixels(d, x + PIXELS <= end ? x : end - PIXELS, c, PIXELS, 3, stride);
+}
+
+static void any_pixels(const struct depthwise *d, size_t first, size_t end)
+{
+	const size_t channels = d->w->channels;
+	for (size_t x = first; x < end; x++) {
+		if (channels < BD_VL)
+			any_pixel(d, x, 0, channels);
+		for (size_t c = 0; c < channels && channels >= BD_VL; c = next_channels(c, channels))
+			any_pixel(d, x, c, BD_VL);
 	}
 }
 
@@ -124,16 +141,12 @@ void BD_SIMD(bd_depthwise_row)(const struct bd_window *window, const float *in, 
 	struct taps whole = { 0, 0 };
 	if (w->kernel_width == 3 && w->stride_x <= 2 && w->channels >= BD_VL)
 		whole = inside(w->out_width, w->stride_x, w->pad_left, 3, w->width);
-	for (size_t c = 0; c < w->channels; c += BD_VL) {
-		if (c + BD_VL > w->channels && w->channels >= BD_VL)
-			c = w->channels - BD_VL; /* the last vector overlaps the one before */
-		size_t lanes = w->channels - c < BD_VL ? w->channels - c : BD_VL;
-		for (size_t x = 0; x < whole.first; x++)
-			any_pixel(&d, x, c, lanes);
-		channels_three(&d, c, whole.first, whole.end);
-		for (size_t x = whole.end; x < w->out_width; x++)
-			any_pixel(&d, x, c, lanes);
-	}
+	any_pixels(&d, 0, whole.first);
+	if (w->stride_x == 1)
+		groups(&d, whole.first, whole.end, 1);
+	else
+		groups(&d, whole.first, whole.end, 2);
+	any_pixels(&d, whole.end, w->out_width);
 }
 
 static void add_product(float *restrict sum, const float *restrict a, const float *restrict b, size_t count)
@@ -201,6 +214,38 @@ BD_INLINE bd_vector reduce(const struct bd_window *w, const float *in, struct ta
 	return value;
 }
 
+/* The maximum of a whole window of kernel x kernel, a constant. */
+BD_INLINE void maximum_of(const struct bd_window *w, const float *in, float *out, const size_t kernel)
+{
+	size_t line = w->width * w->in_pitch;
+	for (size_t c = 0; c < w->channels; c += BD_VL) {
+		bd_vector value = bd_load(in + c);
+		BD_UNROLL for (size_t tap = 1; tap < kernel * kernel; tap++)
+		{
+			bd_vector v = bd_load(in + tap / kernel * line + tap % kernel * w->in_pitch + c);
+			value = bd_select(v > value, v, value);
+		}
+		bd_store(out + c, value);
+	}
+}
+
+/* Two and three are what nets have; the others go the general way. */
+static bool maximum_row(const struct bd_window *w, const float *in, size_t y, float *out)
+{
+	size_t kernel = w->kernel_height, bottom = y * w->stride_y + kernel, right = (w->out_width - 1) * w->stride_x + kernel;
+	if (w->kernel_width != kernel || kernel < 2 || kernel > 3 || w->channels % BD_VL || w->pad_top || w->pad_left ||
+	    bottom > w->height || right > w->width)
+		return false;
+	for (size_t x = 0; x < w->out_width; x++) {
+		const float *from = in + (y * w->stride_y * w->width + x * w->stride_x) * w->in_pitch;
+		if (kernel == 2)
+			maximum_of(w, from, out + x * w->out_pitch, 2);
+		else
+			maximum_of(w, from, out + x * w->out_pitch, 3);
+	}
+	return true;
+}
+
 BD_INLINE void pool_row(const struct bd_window *w, const float *in, size_t y, float *out, const bool maximum)
 {
 	struct taps down = taps_at(y, w->stride_y, w->pad_top, w->kernel_height, w->height);
@@ -217,7 +262,8 @@ BD_INLINE void pool_row(const struct bd_window *w, const float *in, size_t y, fl
 
 void BD_SIMD(bd_max_pool_row)(const struct bd_window *window, const float *in, size_t row, float *out)
 {
-	pool_row(window, in, row, out, true);
+	if (!maximum_row(window, in, row, out))
+		pool_row(window, in, row, out, true);
 }
 
 void BD_SIMD(bd_average_pool_row)(const struct bd_window *window, const float *in, size_t row, float *out)

@@ -36,6 +36,11 @@ BD_INLINE void write_tile(const struct bd_winograd *w, const struct bd_tile *til
 	size_t rows = w->out_height - tile->y, columns = w->out_width - tile->x;
 	bd_vector bias = w->bias ? bd_load(w->bias + filter) : (bd_vector){ 0 };
 	float *out = w->out + ((tile->picture * w->out_height + tile->y) * w->out_width + tile->x) * w->out_pitch + filter;
+	if (rows >= m && columns >= m) {
+		BD_UNROLL for (size_t i = 0; i < m; i++) BD_UNROLL for (size_t j = 0; j < m; j++)
+			bd_store(out + (i * w->out_width + j) * w->out_pitch, bd_clamp(d[i * n + j] + bias, w->clamp));
+		return;
+	}
 	BD_UNROLL for (size_t i = 0; i < m; i++) BD_UNROLL for (size_t j = 0; j < m; j++) if (i < rows && j < columns)
 		bd_store(out + (i * w->out_width + j) * w->out_pitch, bd_clamp(d[i * n + j] + bias, w->clamp));
 }
