@@ -193,15 +193,15 @@ static void finish_empty(struct bd_pipeline *pipeline, struct bd_job *job)
 }
 
 /*
- * Rows of a run: about RUN_NS of work, but no more than leaves every worker its part of the slots that the ring has. Neighbours of
- * a compressed shard are inflated one after the other, so there a run is as long as can be.
+ * Rows of a run: about RUN_NS of work, but no more than leaves every worker its part of the slots that the ring has. A compressed
+ * shard is inflated forward past all rows of a run, so there a run is as long as can be.
  */
 static uint32_t run_rows(const struct bd_pipeline *pipeline, const struct bd_job *job)
 {
 	uint32_t rows = job->batch.rows - job->handed;
 	uint64_t threads = bd_engine_threads(pipeline->engine);
 	uint64_t share = ((uint64_t)job->batch.rows * (pipeline->slots - 1) + threads - 1) / threads;
-	if (!pipeline->source.compressed || pipeline->inflates || pipeline->spec.shuffle == BD_SHUFFLE_GLOBAL) {
+	if (!pipeline->source.compressed || pipeline->inflates) {
 		uint64_t wanted = pipeline->row_ns ? RUN_NS / pipeline->row_ns
 		                                   : (job->batch.rows + 2 * threads - 1) / (2 * threads);
 		share = bd_min_u64(share, bd_max_u64(wanted, 1));

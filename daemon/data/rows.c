@@ -116,6 +116,14 @@ static uint64_t *record_numbers(const struct rows *rows)
 	return (uint64_t *)(void *)(rows->job->slot.data + rows->pipeline->layout.records_offset);
 }
 
+static int by_place(const void *a, const void *b)
+{
+	const struct bd_place *left = &((const struct bd_read_item *)a)->place, *right = &((const struct bd_read_item *)b)->place;
+	if (left->file != right->file)
+		return left->file < right->file ? -1 : 1;
+	return left->offset < right->offset ? -1 : left->offset > right->offset;
+}
+
 /* Looks the rows up; those that the cache has are done with that. */
 static void look_up(struct rows *rows, uint32_t first, uint32_t count)
 {
@@ -134,6 +142,9 @@ static void look_up(struct rows *rows, uint32_t first, uint32_t count)
 		item->place = bd_records_place(&pipeline->source, item->record);
 		rows->count++;
 	}
+	/* A compressed shard is inflated forward: in the order of the places each of them once for all of the run's rows. */
+	if (pipeline->source.compressed && !pipeline->inflates)
+		qsort(rows->items, rows->count, sizeof *rows->items, by_place);
 	if (pipeline->cache.places)
 		rows->run->cache_misses += rows->count;
 }

@@ -78,4 +78,14 @@ read_batches empty "$WORK/plain/empty.yaml" && fail "no records is no error"
 grep -q "no records" "$WORK/empty.log" || fail "empty: $(cat "$WORK/empty.log")"
 read_batches small "$WORK/gzip/t.yaml" --memory 1MiB --threads 1 && fail "1 MiB suffices"
 grep -q -- "--memory" "$WORK/small.log" || fail "small: $(cat "$WORK/small.log")"
+
+# the memory bound holds (sanitizers need memory of their own)
+case $bin in
+*release/bin | *debug/bin)
+	timeout 120 "$bin/batchctl" bench "$WORK/gzip/t.yaml" --batch 500 --shuffle global --memory 24MiB --threads 2 --seconds 1 --json --quiet \
+		>"$WORK/bench" 2>"$WORK/bench.log" || fail "bench: $(cat "$WORK/bench.log")"
+	peak=$(tail -n 1 "$WORK/bench" | sed 's/.*"daemon_peak_rss_bytes":\([0-9]*\).*/\1/')
+	[ "$peak" -gt 0 ] && [ "$peak" -le $(((24 + 32) * 1048576)) ] || fail "--memory 24MiB: peak RSS $peak"
+	;;
+esac
 exit 0

@@ -422,9 +422,9 @@ static void destroyed_stream_with_work_in_flight_ends_quietly(void **state)
 	assert_true(used <= limit);
 }
 
-static void shard_cut_short_while_reading_is_noticed(void **state)
+/* Reads an endless stream until what `change` does to shard 2 is noticed. */
+static void read_until_stale(void (*change)(const char *path))
 {
-	(void)state;
 	struct bd_stream_spec spec = spec_of(10, BD_SHUFFLE_NONE, 0);
 	struct bd_engine *engine = bd_test_engine(2, MEMORY);
 	struct bd_error error = { 0 };
@@ -437,7 +437,7 @@ static void shard_cut_short_while_reading_is_noticed(void **state)
 	assert_int_equal(bd_test_attach(pipeline, NULL, &consumer, &error), 0);
 	bd_pipeline_start(pipeline);
 	assert_int_equal(bd_test_next(&consumer, 60000, &item), 0);
-	assert_int_equal(truncate(path, 100), 0);
+	change(path);
 	do {
 		bd_test_release(&consumer, &item);
 		result = bd_test_next(&consumer, 60000, &item);
@@ -450,6 +450,32 @@ static void shard_cut_short_while_reading_is_noticed(void **state)
 	bd_test_detach(&consumer);
 	bd_pipeline_destroy(pipeline);
 	bd_engine_destroy(engine);
+}
+
+static void cut_short(const char *path)
+{
+	assert_int_equal(truncate(path, 100), 0);
+}
+
+static void replace(const char *path)
+{
+	char *fresh = bd_test_path(folder, "fresh");
+	bd_test_shard(fresh, BD_COMPRESSION_NONE, 40, RECORDS - 40, make_record, NULL);
+	assert_int_equal(rename(fresh, path), 0);
+	free(fresh);
+}
+
+static void shard_cut_short_while_reading_is_noticed(void **state)
+{
+	(void)state;
+	read_until_stale(cut_short);
+}
+
+/* The open descriptor still reads the old file: the name is looked at too. */
+static void shard_replaced_while_reading_is_noticed(void **state)
+{
+	(void)state;
+	read_until_stale(replace);
 }
 
 static void ring_beyond_the_memory_is_refused(void **state)
@@ -505,6 +531,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(consumer_that_stops_blocks_no_other_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(destroyed_stream_with_work_in_flight_ends_quietly, setup, teardown),
 		cmocka_unit_test_setup_teardown(shard_cut_short_while_reading_is_noticed, setup, teardown),
+		cmocka_unit_test_setup_teardown(shard_replaced_while_reading_is_noticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(ring_beyond_the_memory_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(cached_share_is_the_hit_rate, setup, teardown),
 	};
