@@ -23,8 +23,8 @@ static void decode_all_ways(const uint8_t *bytes, size_t length)
 	options.resize_height = 32;
 	options.resize_width = 24;
 	static float row[32 * 24 * 3];
-	for (int way = 0; way < 5; way++) {
-		options.decode = way == 1 ? BD_DECODE_SCALED : BD_DECODE_EXACT;
+	for (int way = 0; way < 6; way++) {
+		options.decode = way == 1 || way == 5 ? BD_DECODE_SCALED : BD_DECODE_EXACT;
 		options.crop = way >= 2 ? BD_CROP_RANDOM_RESIZED : BD_CROP_NONE;
 		options.resize_method = way == 3 ? BD_RESIZE_ANTIALIAS : BD_RESIZE_BILINEAR;
 		options.channels = way == 4 ? BD_CHANNELS_GREY : way == 3 ? BD_CHANNELS_BGR : BD_CHANNELS_RGB;
