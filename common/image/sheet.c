@@ -156,8 +156,7 @@ static int draw_tile(struct bd_pixels *sheet, const struct layout *layout, int x
 		return status;
 	static const uint32_t colours[] = { [BD_SHEET_PLAIN] = PALE, [BD_SHEET_RIGHT] = GREEN, [BD_SHEET_WRONG] = RED };
 	int mark = tile->mark == BD_SHEET_RIGHT || tile->mark == BD_SHEET_WRONG ? tile->mark : BD_SHEET_PLAIN;
-	int left = x + FRAME_PX + (layout->tile_width - (int)width) / 2,
-	    top = y + FRAME_PX + layout->tile_height - (int)height;
+	int left = x + FRAME_PX + (layout->tile_width - (int)width) / 2, top = y + FRAME_PX + layout->tile_height - (int)height;
 	int frame = mark == BD_SHEET_PLAIN ? 1 : FRAME_PX;
 	bd_canvas_frame(sheet, left - frame, top - frame, (int)width + 2 * frame, (int)height + 2 * frame, frame, colours[mark]);
 	bd_canvas_picture(sheet, left, top, &shown);

@@ -206,7 +206,7 @@ static void vgg16_with_the_tutorials_head_gives_keras_logits(void **state)
 	const char *yaml = "input: {height: 150, width: 150, channels: 3}\n"
 			   "base: {name: vgg16, trainable: false}\nlayers:\n  - {type: flatten}\n"
 			   "  - {type: dense, units: 256, activation: relu, name: dense_1}\n  - {type: dense, units: 1, "
-	                   "activation: sigmoid, name: dense_2}\n"
+			   "activation: sigmoid, name: dense_2}\n"
 			   "loss: binary_crossentropy\n";
 	const struct bd_network_options options = { .batch = 4, .threads = 2, .keep = "block5_pool" };
 	assert_int_equal(bd_model_file_parse("m.yaml", "/", yaml, strlen(yaml), &file, &error), 0);
