@@ -64,4 +64,8 @@ train stopped $options || fail "$(cat "$WORK/stopped.log")"
 cmp "$WORK/whole/checkpoint-$steps.safetensors" "$WORK/stopped/checkpoint-$steps.safetensors" || fail "after SIGINT: another last checkpoint"
 numbers "$WORK/stopped.json" >"$WORK/stopped.numbers"
 cmp "$WORK/whole.numbers" "$WORK/stopped.numbers" || fail "after SIGINT: other losses"
-echo "killed $kills times, interrupted once: the same bits"
+# One thread: the same bits too.
+"$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/single" --batch 20 --threads 1 --steps 40 --quiet
+"$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/double" --batch 20 --threads 2 --steps 40 --quiet
+cmp "$WORK/single/checkpoint-40.safetensors" "$WORK/double/checkpoint-40.safetensors" || fail "one thread and two: other weights"
+echo "killed $kills times, interrupted once, one thread or two: the same bits"
