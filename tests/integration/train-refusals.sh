@@ -58,6 +58,12 @@ make_model "$WORK/nan.yaml" 1e38
 refuses 1 "step [0-9]*: the loss is" "$bin/batchtrain" train "$WORK/nan.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/nan" --steps 50 --quiet
 ! ls "$WORK"/nan/checkpoint-*.safetensors 2>/dev/null || fail "weights that are no numbers were saved"
 
+# --on-nan skip: batches are left out, but not for ever
+got=0
+"$bin/batchtrain" train "$WORK/nan.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/skip" --steps 500 --quiet --on-nan skip 2>"$WORK/err" || got=$?
+[ $got = 1 ] || fail "exit $got with nothing but NaN"
+[ "$(grep -c 'its batch is left out' "$WORK/err")" = 100 ] || fail "$(grep -c 'its batch is left out' "$WORK/err") batches left out"
+
 # a full disk: said, training goes on, the old checkpoint stays
 if [ "$(id -u)" = 0 ] && mkdir "$WORK/small" && mount -t tmpfs -o size=200k tmpfs "$WORK/small" 2>/dev/null; then
 	trap 'umount "$WORK/small"' EXIT
