@@ -206,6 +206,13 @@ static uint32_t let_go(struct bd_ring_consumer *consumer, uint64_t released)
 	return freed;
 }
 
+/* Its session may never ask to be looked at again: what it held is free now, so that the others go on. */
+static uint32_t break_off(struct bd_ring_consumer *consumer)
+{
+	consumer->broken = true;
+	return let_go(consumer, consumer->head);
+}
+
 static int collect(struct bd_ring_consumer *consumer, uint32_t *ret_freed, struct bd_error *error)
 {
 	if (consumer->broken)
@@ -213,9 +220,10 @@ static int collect(struct bd_ring_consumer *consumer, uint32_t *ret_freed, struc
 	uint64_t released = atomic_load(&consumer->cons->released); /* pairs with bd_ring_view_release */
 	uint64_t pending = consumer->head - consumer->released;
 	if (released - consumer->released > pending) {
-		consumer->broken = true;
-		return bd_error_set(error, -EPROTO, "the client released batch %" PRIu64 ", but holds %" PRIu64 " to %" PRIu64,
-		                    released, consumer->released, consumer->head);
+		bd_error_set(error, -EPROTO, "the client released batch %" PRIu64 ", but holds %" PRIu64 " to %" PRIu64, released,
+		             consumer->released, consumer->head);
+		*ret_freed = break_off(consumer);
+		return -EPROTO;
 	}
 	*ret_freed = let_go(consumer, released);
 	return 0;
@@ -223,10 +231,13 @@ static int collect(struct bd_ring_consumer *consumer, uint32_t *ret_freed, struc
 
 static uint32_t collect_all(struct bd_ring *ring)
 {
-	uint32_t all = 0, freed = 0;
-	for (struct bd_ring_consumer *consumer = ring->consumers; consumer; consumer = consumer->next)
-		if (collect(consumer, &freed, NULL) == 0)
-			all += freed;
+	uint32_t all = 0;
+	for (struct bd_ring_consumer *consumer = ring->consumers; consumer; consumer = consumer->next) {
+		uint32_t freed = 0;
+		int broken = collect(consumer, &freed, NULL);
+		(void)broken; /* kept in the consumer */
+		all += freed;
+	}
 	return all;
 }
 
@@ -253,6 +264,15 @@ static void waive_doorbells(struct bd_ring *ring)
 	}
 }
 
+/* All that are left are broken or too slow: decoding for them would keep a core busy for nobody. */
+static bool nobody_takes(const struct bd_ring *ring)
+{
+	for (const struct bd_ring_consumer *consumer = ring->consumers; consumer; consumer = consumer->next)
+		if (!consumer->detached && !consumer->broken)
+			return false;
+	return ring->consumers;
+}
+
 static uint32_t find_free(struct bd_ring *ring)
 {
 	uint32_t index = ring->search;
@@ -265,6 +285,10 @@ static uint32_t find_free(struct bd_ring *ring)
 int bd_ring_reserve(struct bd_ring *ring, struct bd_slot *ret_slot)
 {
 	pthread_mutex_lock(&ring->mutex);
+	if (nobody_takes(ring)) {
+		pthread_mutex_unlock(&ring->mutex);
+		return -EAGAIN;
+	}
 	if (ring->used == ring->slot_count && collect_all(ring) == 0) {
 		ask_for_doorbells(ring);
 		if (collect_all(ring) == 0) {
@@ -376,6 +400,19 @@ void bd_ring_fill(struct bd_ring *ring, uint32_t *ret_used, uint32_t *ret_ready)
 	*ret_used = ring->used;
 	*ret_ready = ring->ready;
 	pthread_mutex_unlock(&ring->mutex);
+}
+
+uint32_t bd_ring_untaken(struct bd_ring *ring)
+{
+	uint64_t most = 0;
+	pthread_mutex_lock(&ring->mutex);
+	for (struct bd_ring_consumer *consumer = ring->consumers; consumer; consumer = consumer->next) {
+		uint64_t untaken = consumer->head - atomic_load(&consumer->cons->taken); /* pairs with bd_ring_view_take */
+		if (!consumer->detached && untaken <= consumer->head - consumer->released)
+			most = bd_max_u64(most, untaken);
+	}
+	pthread_mutex_unlock(&ring->mutex);
+	return (uint32_t)most;
 }
 
 /* ---- consumers ---- */
@@ -503,7 +540,7 @@ uint32_t bd_ring_detach_slow(struct bd_ring_consumer *consumer)
 		if (collect(consumer, &freed, NULL) == 0 && taken - consumer->released <= consumer->head - consumer->released)
 			freed += drop_untaken(consumer, taken);
 		else
-			consumer->broken = true;
+			freed += break_off(consumer);
 		ring_bell(consumer);
 	}
 	pthread_mutex_unlock(&ring->mutex);

@@ -57,7 +57,8 @@ struct bd_slot {
 
 /*
  * The next free slot; never blocks. Looks at the consumers' released cursors only when no slot is free.
- * 0; -EAGAIN: back-pressure: the consumers that block it will send a DOORBELL, call bd_ring_collect then and reserve again.
+ * 0; -EAGAIN: back-pressure: the consumers that block it will send a DOORBELL, call bd_ring_collect then and reserve again; or all
+ * consumers that are left are broken or detached as too slow: reserve again when another attaches.
  * *ret_slot is borrowed until publish or abandon.
  */
 BD_MUST_CHECK int bd_ring_reserve(struct bd_ring *ring, struct bd_slot *ret_slot);
@@ -83,6 +84,12 @@ void bd_ring_end(struct bd_ring *ring, enum bd_shm_state state);
 /* Slots that are not FREE, and those that are READY. */
 void bd_ring_fill(struct bd_ring *ring, uint32_t *ret_used, uint32_t *ret_ready);
 
+/*
+ * The most batches that any one consumer has not looked at yet; 0: all of them wait for the next. For figures only: it rests on what the
+ * clients say of themselves, and nonsense counts as 0.
+ */
+uint32_t bd_ring_untaken(struct bd_ring *ring);
+
 /* ---- consumers ---- */
 
 struct bd_ring_files {
@@ -98,11 +105,12 @@ BD_MUST_CHECK int bd_ring_attach(struct bd_ring *ring, int wake_fd, uint64_t fir
 
 /*
  * Loads the consumer's cursors once and frees what it released. *ret_freed (may be NULL): slots that became FREE.
- * -EPROTO: a cursor went backwards, past head or past what was taken: drop the session, its memory is not believed any more.
+ * -EPROTO: a cursor went backwards or past head: drop the session. Its memory is not believed any more, what it held is free, and it
+ * gets no further batches, so that it stops nobody else until then.
  */
 BD_MUST_CHECK int bd_ring_collect(struct bd_ring_consumer *consumer, uint32_t *ret_freed, struct bd_error *error);
 
-/* All consumers; those that broke the contract are left as they are, and bd_ring_consumer_is_broken says so. Returns the slots freed. */
+/* All consumers; bd_ring_consumer_is_broken tells those that broke the contract. Returns the slots freed. */
 uint32_t bd_ring_collect_all(struct bd_ring *ring);
 bool bd_ring_consumer_is_broken(struct bd_ring_consumer *consumer);
 

@@ -306,16 +306,56 @@ static void nonsense_in_the_clients_page_breaks_only_that_client(void **state)
 		atomic_store(&cons->released, 1);
 		assert_int_equal(bd_ring_collect(both.consumers[0], &freed, &error), -EPROTO);
 		munmap(cons, BD_SHM_CONS_BYTES);
-		/* The other goes on, and what the broken one held comes back when it is dropped. */
+		/* The other goes on at once, whether or not the broken one is ever dropped. */
 		(void)!bd_ring_view_release(both.views[1], 3);
-		assert_int_equal(bd_ring_detach(both.consumers[0]), 0);
-		both.consumers[0] = NULL;
 		assert_int_equal(bd_ring_collect(both.consumers[1], &freed, &error), 0);
 		assert_int_equal(freed, 3);
 		for (uint64_t n = 3; n < 7; n++)
 			assert_int_equal(publish(&both, n), 1);
+		assert_int_equal(bd_ring_detach(both.consumers[0]), 0);
+		both.consumers[0] = NULL;
 		tear_down(&both);
 	}
+}
+
+static void nothing_is_filled_for_broken_and_detached_consumers_alone(void **state)
+{
+	(void)state;
+	struct both both;
+	struct bd_slot slot;
+	set_up(&both, 4, 2);
+	struct bd_shm_cons *cons = map_cons(&both);
+	atomic_store(&cons->released, 9);
+	bd_ring_collect_all(both.ring);
+	assert_int_equal(publish(&both, 0), 1);
+	bd_ring_detach_slow(both.consumers[1]);
+	assert_int_equal(bd_ring_reserve(both.ring, &slot), -EAGAIN);
+	munmap(cons, BD_SHM_CONS_BYTES);
+	tear_down(&both);
+}
+
+static void untaken_batches_are_those_that_no_one_has_looked_at(void **state)
+{
+	(void)state;
+	struct both both;
+	struct bd_ring_item item;
+	set_up(&both, 4, 2);
+	struct bd_shm_cons *cons = map_cons(&both);
+	assert_int_equal(bd_ring_untaken(both.ring), 0);
+	assert_int_equal(publish(&both, 0), 2);
+	assert_int_equal(publish(&both, 1), 2);
+	assert_int_equal(bd_ring_untaken(both.ring), 2);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(bd_ring_view_take(both.views[0], &item), 0);
+	assert_int_equal(bd_ring_view_take(both.views[1], &item), 0);
+	/* Held, not waited for; the other consumer is one behind. */
+	assert_int_equal(bd_ring_untaken(both.ring), 1);
+	assert_int_equal(bd_ring_view_take(both.views[1], &item), 0);
+	assert_int_equal(bd_ring_untaken(both.ring), 0);
+	atomic_store(&cons->taken, UINT64_MAX / 2);
+	assert_int_equal(bd_ring_untaken(both.ring), 0);
+	munmap(cons, BD_SHM_CONS_BYTES);
+	tear_down(&both);
 }
 
 static void a_slow_client_that_lies_about_taken_is_broken(void **state)
@@ -536,6 +576,8 @@ int main(void)
 		cmocka_unit_test(a_slow_consumer_keeps_what_it_took),
 		cmocka_unit_test(nonsense_in_the_clients_page_breaks_only_that_client),
 		cmocka_unit_test(a_slow_client_that_lies_about_taken_is_broken),
+		cmocka_unit_test(nothing_is_filled_for_broken_and_detached_consumers_alone),
+		cmocka_unit_test(untaken_batches_are_those_that_no_one_has_looked_at),
 		cmocka_unit_test(what_a_client_gets_cannot_be_written),
 		cmocka_unit_test(a_punched_page_is_a_cursor_that_went_backwards),
 		cmocka_unit_test(cursors_go_on_over_the_wrap),
