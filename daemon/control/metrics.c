@@ -126,7 +126,7 @@ static const struct series {
 	{ "stream_skipped_total", "counter", "Damaged records left out.", skipped },
 	{ "stream_disk_seconds_total", "counter", "Worker time spent reading.", disk },
 	{ "stream_decode_seconds_total", "counter", "Worker time spent decoding.", decode },
-	{ "stream_ring_full_seconds_total", "counter", "Time no slot was free: the trainer is the limit.", ring_full },
+	{ "stream_ring_full_seconds_total", "counter", "Time finished batches filled the ring: the trainer is the limit.", ring_full },
 	{ "stream_ring_empty_seconds_total", "counter", "Time no batch was ready: consumers waited.", ring_empty },
 	{ "stream_slots", "gauge", "Slots of the ring.", slots },
 	{ "stream_slots_filled", "gauge", "Slots that hold a batch.", slots_filled },

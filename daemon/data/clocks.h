@@ -1,9 +1,9 @@
 /*
  * clocks.h - why training waits: what a stream's stages spent their time on, and so the name of its bottleneck.
  *
- * Two waits are measured against the wall: no slot was free (the trainer is behind), and no batch was ready (the trainer waits). Whichever
- * is longer says on which side the bottleneck is; on the loader's side it is the stage that took more worker time. The name is of the last
- * few seconds: their figures are halved each second.
+ * Two waits are measured against the wall: finished batches fill the ring (the trainer is behind), and none is there that a consumer has
+ * not looked at (the trainer waits). Whichever is longer says on which side the bottleneck is; on the loader's side it is the stage that took
+ * more worker time. The name is of the last few seconds: their figures are halved each second.
  * Threads: none; the caller's lock.
  */
 #ifndef BD_DATA_CLOCKS_H

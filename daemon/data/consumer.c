@@ -132,7 +132,7 @@ void bd_consumer_detach_slow(struct bd_consumer *consumer, struct bd_order_posit
 	uint64_t untaken = waiting - taken;
 	*ret_next = pipeline->published;
 	if (untaken && pipeline->batches > untaken)
-		*ret_next = pipeline->behind[(pipeline->batches - untaken - 1) % pipeline->slots];
+		*ret_next = pipeline->behind[(pipeline->batches - untaken - 1) % (pipeline->slots + 1)];
 	else if (untaken || is_before(ret_next, &consumer->first))
 		*ret_next = consumer->first;
 	bd_tenant_wake(&pipeline->tenant);
@@ -184,9 +184,12 @@ bool bd_consumer_is_slow(struct bd_consumer *consumer, uint64_t *ret_stalled_ns)
 void bd_pipeline_statistics(struct bd_pipeline *pipeline, struct bd_pipeline_statistics *ret_statistics)
 {
 	struct bd_pipeline_statistics statistics = { 0 };
-	uint64_t now_ns = bd_now_ns();
 	uint32_t used;
 	bd_engine_lock(pipeline->engine);
+	uint64_t now_ns = bd_now_ns(); /* under the lock: the clocks never go back */
+	/* Nothing happens while a trainer does something else: the time until now counts, too. */
+	if (pipeline->phase == BD_PHASE_FLOW)
+		bd_pipeline_watch_ring(pipeline, now_ns, pipeline->clocks.full_since_ns != 0);
 	if (pipeline->phase == BD_PHASE_FLOW || pipeline->phase == BD_PHASE_OVER) {
 		if (pipeline->ring)
 			bd_ring_fill(pipeline->ring, &used, &statistics.slots_filled);
@@ -201,10 +204,6 @@ void bd_pipeline_statistics(struct bd_pipeline *pipeline, struct bd_pipeline_sta
 	statistics.decode_ns = pipeline->clocks.total.decode_ns;
 	statistics.ring_full_ns = pipeline->clocks.total.ring_full_ns;
 	statistics.ring_empty_ns = pipeline->clocks.total.ring_empty_ns;
-	if (pipeline->clocks.full_since_ns)
-		statistics.ring_full_ns += now_ns - pipeline->clocks.full_since_ns;
-	if (pipeline->clocks.empty_since_ns)
-		statistics.ring_empty_ns += now_ns - pipeline->clocks.empty_since_ns;
 	statistics.bottleneck = bd_clocks_bottleneck(&pipeline->clocks);
 	statistics.cache_hits = pipeline->cache_hits;
 	statistics.cache_misses = pipeline->cache_misses;

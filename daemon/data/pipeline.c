@@ -42,8 +42,10 @@ static void fail(struct bd_pipeline *pipeline, const struct bd_error *error)
 		return;
 	pipeline->phase = BD_PHASE_OVER;
 	pipeline->error = *error;
-	if (pipeline->ring)
+	if (pipeline->ring) {
 		bd_ring_end(pipeline->ring, BD_SHM_FAILED);
+		bd_pipeline_watch_ring(pipeline, bd_now_ns(), false);
+	}
 	notify(pipeline);
 }
 
@@ -51,17 +53,24 @@ static void end(struct bd_pipeline *pipeline)
 {
 	pipeline->phase = BD_PHASE_OVER;
 	bd_ring_end(pipeline->ring, BD_SHM_ENDED);
+	bd_pipeline_watch_ring(pipeline, bd_now_ns(), false);
 	notify(pipeline);
 }
 
 /* ---- publishing, in order ---- */
 
-void bd_pipeline_watch_ring(struct bd_pipeline *pipeline, uint64_t now_ns, bool full)
+/*
+ * That no slot is free says nothing yet: all may be being filled, or be held by a consumer that waits for the next one. The trainer is behind
+ * only where finished batches lie there that it has not looked at, or where it holds every slot.
+ */
+void bd_pipeline_watch_ring(struct bd_pipeline *pipeline, uint64_t now_ns, bool no_slot)
 {
-	uint32_t used, ready;
+	uint32_t used, ready, untaken = bd_ring_untaken(pipeline->ring);
 	bool flows = pipeline->phase == BD_PHASE_FLOW && pipeline->started && pipeline->consumers;
 	bd_ring_fill(pipeline->ring, &used, &ready);
-	bd_clocks_ring(&pipeline->clocks, now_ns, flows && full, flows && ready == 0);
+	bool holds_all = ready == pipeline->slots;
+	bd_clocks_ring(&pipeline->clocks, now_ns, flows && no_slot && (untaken > 0 || holds_all),
+	               flows && untaken == 0 && !holds_all);
 }
 
 static void fail_with_fault(struct bd_pipeline *pipeline, const struct bd_job *job)
@@ -121,7 +130,7 @@ static void publish(struct bd_pipeline *pipeline, const struct bd_job *job)
 	pipeline->published = job->next;
 	/* Also with no row left: a consumer counts batches, and ranks keep step. */
 	bd_ring_publish(pipeline->ring, &job->slot, &batch);
-	pipeline->behind[pipeline->batches++ % pipeline->slots] = job->next;
+	pipeline->behind[pipeline->batches++ % (pipeline->slots + 1)] = job->next;
 	pipeline->bytes += job->length;
 	bd_clocks_published(&pipeline->clocks, job->rows);
 }

@@ -114,7 +114,7 @@ bool bd_consumer_is_slow(struct bd_consumer *consumer, uint64_t *ret_stalled_ns)
 struct bd_pipeline_statistics {
 	uint64_t batches, records, bytes, skipped; /* published; bytes of the batches' arrays; skipped: rows left out */
 	uint64_t disk_ns, decode_ns; /* worker time in either stage */
-	uint64_t ring_full_ns, ring_empty_ns; /* wall time: no slot was free; no batch was ready */
+	uint64_t ring_full_ns, ring_empty_ns; /* wall time: finished batches filled the ring; none was there */
 	const char *bottleneck; /* "disk", "decode" or "trainer" */
 	uint32_t slots, slots_filled;
 	uint64_t memory_bytes; /* of this stream: ring, staging, index, cache */

@@ -88,7 +88,7 @@ struct bd_pipeline {
 	uint32_t job_first, job_count;
 	struct bd_order_position position; /* of the next job to be opened */
 	struct bd_order_position published; /* of the next batch to be published */
-	struct bd_order_position *behind; /* positions behind the last `slots` published batches, a ring by `batches` */
+	struct bd_order_position *behind; /* positions behind the last `slots` + 1 published batches, a ring by `batches` */
 	uint64_t row_ns; /* worker time of a row lately; 0: not known */
 	struct bd_quarantine quarantine;
 	struct bd_clocks clocks;
@@ -103,7 +103,7 @@ void bd_pipeline_unprepare(struct bd_pipeline *pipeline);
 /* rows.c: reads and decodes the run's rows; the run's error is one of the disk or memory. On a worker, without the lock. */
 void bd_pipeline_work_rows(struct bd_pipeline *pipeline, struct bd_worker *worker, struct bd_run *run);
 
-/* pipeline.c */
-void bd_pipeline_watch_ring(struct bd_pipeline *pipeline, uint64_t now_ns, bool full); /* locked */
+/* pipeline.c: tells the clocks whether the trainer or the loader is behind now. no_slot: a worker found no free one. Locked. */
+void bd_pipeline_watch_ring(struct bd_pipeline *pipeline, uint64_t now_ns, bool no_slot);
 
 #endif

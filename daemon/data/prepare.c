@@ -110,7 +110,7 @@ static int make_ring(struct bd_pipeline *pipeline, struct bd_error *error)
 	pipeline->slots = slots;
 	pipeline->staging_limit_bytes = staging;
 	pipeline->jobs = calloc(slots, sizeof *pipeline->jobs);
-	pipeline->behind = calloc(slots, sizeof *pipeline->behind);
+	pipeline->behind = calloc(slots + 1, sizeof *pipeline->behind);
 	if (!pipeline->jobs || !pipeline->behind)
 		return out_of_memory(error);
 	for (uint32_t i = 0; i < slots && result == 0; i++)

@@ -228,7 +228,7 @@ struct bd_stream_statistics {
 	uint64_t skipped; /* damaged records left out; bd_stream_quarantine lists them */
 	char bottleneck[16]; /* "disk", "decode" or "trainer" */
 	uint64_t disk_ns, decode_ns; /* time its threads spent reading, decoding */
-	uint64_t ring_full_ns, ring_empty_ns; /* time no slot was free, no batch was ready */
+	uint64_t ring_full_ns, ring_empty_ns; /* time finished batches filled the ring, none was there */
 	uint32_t slots, slots_filled;
 	uint64_t memory_bytes, cache_hits, cache_misses;
 	double records_per_s;
