@@ -52,6 +52,11 @@ static int build(int fd, const struct bd_shard_key *key, const struct bd_index_o
 	return 0;
 }
 
+uint64_t bd_shard_index_limit(const struct bd_index_options *options)
+{
+	return options->memory_limit_bytes ? options->memory_limit_bytes : BD_SHARD_INDEX_MEMORY_BYTES;
+}
+
 static bool right_compression(const struct bd_shard_index *index, const struct bd_index_options *options)
 {
 	return options->compression == BD_COMPRESSION_AUTO || options->compression == index->compression;
@@ -67,19 +72,22 @@ int bd_shard_index_open_fd(int fd, const char *path, const struct bd_index_optio
 	struct bd_shard_key key = bd_shard_key_of(&status);
 	if (options->cache_folder)
 		index = bd_shard_index_load_cached(options->cache_folder, &key);
-	if (index && right_compression(index, options)) {
+	if (index && right_compression(index, options) && bd_shard_index_memory(index) <= bd_shard_index_limit(options)) {
 		*ret_index = index;
 		return 0;
 	}
 	bd_shard_index_destroy(index);
 	index = options->ignore_text ? NULL : bd_shard_index_load_beside(fd, path, &key, options);
-	if (!index) {
-		int result = build(fd, &key, options, &index, error);
-		if (result < 0) {
-			bd_error_prefix(error, "%s", path);
-			return result;
-		}
+	if (index) {
+		*ret_index = index;
+		return 0;
 	}
+	int result = build(fd, &key, options, &index, error);
+	if (result < 0) {
+		bd_error_prefix(error, "%s", path);
+		return result;
+	}
+	/* Never what lay beside the path: whoever made a link to another's shard could give its index to all users of the cache. */
 	if (options->cache_folder)
 		bd_shard_index_store_cached(options->cache_folder, index);
 	*ret_index = index;

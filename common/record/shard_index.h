@@ -6,7 +6,8 @@
  * shard's device and inode, valid for its size and modification time; written atomically, with a version and a checksum, and
  * every number in it is checked before use: a cache file that is damaged or forged is made anew. A text index beside a plain
  * shard (SHARD.idx or SHARD.index, the lines `offset size` of DALI and others, where size counts the framing) is used where it
- * covers the file exactly and the headers it names are there.
+ * covers the file exactly and the headers it names are there; it is used for this path alone and not kept in the cache folder, which may
+ * serve users who do not trust whoever wrote it.
  *
  * Damage: where a length's CRC is wrong, or a length leads past the end, records cannot be told apart until the next header
  * whose CRC is right (damage.h, record_reader.h).

@@ -152,8 +152,9 @@ static void shrink(struct bd_shard_index *index)
 
 int bd_shard_index_build(int fd, const struct bd_index_options *options, struct bd_shard_index *index, struct bd_error *error)
 {
-	uint64_t limit = options->memory_limit_bytes ? options->memory_limit_bytes : BD_SHARD_INDEX_MEMORY_BYTES;
-	struct builder builder = { .options = options, .index = index, .room_limit = limit / sizeof *index->offsets };
+	struct builder builder = { .options = options,
+		                   .index = index,
+		                   .room_limit = bd_shard_index_limit(options) / sizeof *index->offsets };
 	int result = bd_record_reader_init(&builder.reader, fd, options->compression, false, 0, error);
 	if (result < 0)
 		return result;

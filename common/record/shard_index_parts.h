@@ -32,6 +32,9 @@ bool bd_shard_key_equal(const struct bd_shard_key *a, const struct bd_shard_key 
 /* A zeroed index with its serial; NULL without memory. */
 struct bd_shard_index *bd_shard_index_create(void);
 
+/* Bytes that an index may take. */
+uint64_t bd_shard_index_limit(const struct bd_index_options *options);
+
 /* Walks the shard. Fills everything but the key of a zeroed index. */
 BD_MUST_CHECK int bd_shard_index_build(int fd, const struct bd_index_options *options, struct bd_shard_index *index,
                                        struct bd_error *error);

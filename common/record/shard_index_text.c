@@ -12,9 +12,6 @@
 
 /* Headers that are compared with the shard before an index beside it is believed: the first, the last, and some between. */
 #define COMPARED_HEADERS 64u
-/* No larger file is read. */
-#define BESIDE_LIMIT_BYTES ((size_t)1 << 32)
-
 /* A decimal number and the blanks behind it. */
 static bool read_number(const char **at, const char *end, uint64_t *ret_value)
 {
@@ -124,7 +121,8 @@ static struct bd_shard_index *load(int fd, const char *path, const struct bd_sha
 	uint8_t *bytes;
 	size_t length;
 	struct bd_shard_index *index = NULL;
-	if (!is_younger(path, key) || bd_file_read_all(path, BESIDE_LIMIT_BYTES, &bytes, &length, NULL) < 0)
+	/* A file that is larger than an index may be: what it says is found out by building. */
+	if (!is_younger(path, key) || bd_file_read_all(path, bd_shard_index_limit(options), &bytes, &length, NULL) < 0)
 		return NULL;
 	if (bd_shard_index_decode(bytes, length, NULL, &index, NULL) < 0 &&
 	    bd_shard_index_parse_text((const char *)bytes, length, key->size, &index, NULL) < 0)

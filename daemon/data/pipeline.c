@@ -401,7 +401,15 @@ static int init(struct bd_pipeline *pipeline, struct bd_error *error)
 	result = bd_quarantine_init(&pipeline->quarantine, options->quarantine_folder, pipeline->dataset->name, error);
 	if (result < 0)
 		return result;
-	return bd_records_init(&pipeline->source, pipeline->dataset, pipeline->identities, options->cache_folder, error);
+	result = bd_records_init(&pipeline->source, pipeline->dataset, pipeline->identities, options->cache_folder, error);
+	if (result < 0)
+		return result;
+	/* How long an index is, is known when it is built: until prepare takes its bytes, what is free now is the bound for each. */
+	uint64_t limit = bd_min_u64(bd_budget_free(bd_engine_budget(pipeline->engine)), BD_SHARD_INDEX_MEMORY_BYTES);
+	if (pipeline->quota_bytes)
+		limit = bd_min_u64(limit, pipeline->quota_bytes);
+	pipeline->source.index_limit_bytes = bd_max_u64(limit, 1);
+	return 0;
 }
 
 int bd_pipeline_create(struct bd_engine *engine, const struct bd_pipeline_options *options, struct bd_pipeline **ret_pipeline,

@@ -40,6 +40,7 @@ struct bd_records {
 	const struct bd_dataset *dataset;
 	const struct bd_file_identity *identities;
 	const char *cache_folder;
+	uint64_t index_limit_bytes; /* memory that the index of one shard may take; 0: BD_SHARD_INDEX_MEMORY_BYTES */
 	size_t file_count;
 	struct bd_records_file *files;
 	_Atomic uint64_t bytes_done, bytes_total;

@@ -333,6 +333,28 @@ static void text_index_reads_back(void **state)
 	shard_free(&shard);
 }
 
+/* Somebody's link to another's shard, with an index of his own making beside the link. */
+static void index_beside_a_link_does_not_reach_the_cache(void **state)
+{
+	(void)state;
+	char link_path[300], text_path[310];
+	struct shard shard = shard_of(500, 20);
+	struct bd_index_options options = { .cache_folder = cache };
+	struct bd_shard_index *index;
+	write_file(shard_path, shard.bytes, shard.length);
+	snprintf(link_path, sizeof link_path, "%s.link", shard_path);
+	snprintf(text_path, sizeof text_path, "%s.idx", link_path);
+	assert_int_equal(symlink(shard_path, link_path), 0);
+	index = open_index(&(struct bd_index_options){ 0 });
+	assert_int_equal(bd_shard_index_write_text(index, text_path, false, NULL), 0);
+	bd_shard_index_destroy(index);
+	assert_int_equal(bd_shard_index_open(link_path, &options, &index, NULL), 0);
+	assert_int_equal(bd_shard_index_count(index), 500);
+	bd_shard_index_destroy(index);
+	assert_null(cached_path());
+	shard_free(&shard);
+}
+
 static void stored_index_travels_with_a_compressed_shard(void **state)
 {
 	(void)state;
@@ -545,6 +567,7 @@ int main(void)
 		TEST(damaged_cache_file_is_made_anew),
 		TEST(unwritable_cache_is_no_error),
 		TEST(text_index_reads_back),
+		TEST(index_beside_a_link_does_not_reach_the_cache),
 		TEST(stored_index_travels_with_a_compressed_shard),
 		TEST(text_that_does_not_fit_is_refused),
 		TEST(progress_can_end_the_work),
