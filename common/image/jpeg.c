@@ -24,6 +24,7 @@ struct bd_jpeg {
 	size_t length;
 	uint64_t memory_limit;
 	uint8_t *ink; /* one line of CMYK, in the decompressor's memory; NULL for other pictures */
+	uint32_t group; /* skipping begins at a multiple of so many lines */
 	bool part, ending, swap;
 };
 
@@ -161,12 +162,26 @@ static int failed(struct bd_jpeg *jpeg, struct bd_error *error)
 
 /* ---- header ---- */
 
+/*
+ * Tables outlive a picture in the library, for streams that send them once. A picture that does not bring its own would be
+ * decoded with those of whichever picture came before.
+ */
+static void forget_tables(struct bd_jpeg *jpeg)
+{
+	for (int i = 0; i < NUM_QUANT_TBLS; i++)
+		jpeg->info.quant_tbl_ptrs[i] = NULL;
+	for (int i = 0; i < NUM_HUFF_TBLS; i++)
+		jpeg->info.dc_huff_tbl_ptrs[i] = jpeg->info.ac_huff_tbl_ptrs[i] = NULL;
+	bd_jpeg_memory_forget_tables(&jpeg->memory);
+}
+
 int bd_jpeg_open(struct bd_jpeg *jpeg, const uint8_t *bytes, size_t length, struct bd_jpeg_header *ret_header,
                  struct bd_error *error)
 {
 	if (setjmp(jpeg->jump))
 		return failed(jpeg, error);
 	jpeg_abort_decompress(&jpeg->info);
+	forget_tables(jpeg);
 	jpeg->bytes = bytes;
 	jpeg->length = length;
 	jpeg->ending = false;
@@ -233,6 +248,25 @@ static void cut_columns(struct bd_jpeg *jpeg, const struct bd_jpeg_request *requ
 	output->left = left;
 }
 
+/*
+ * Does the library's upsampling look at lines above and below (4:2:0, fancy)? Then its skipping may begin at any line. Without
+ * that it counts whole row groups from where it stands, and from the middle of one it lands on the wrong lines.
+ */
+static bool has_context(const struct jpeg_decompress_struct *info)
+{
+	if (!info->do_fancy_upsampling || info->min_DCT_scaled_size <= 1)
+		return false;
+	for (int i = 0; i < info->num_components; i++) {
+		const jpeg_component_info *component = &info->comp_info[i];
+		int down = component->v_samp_factor * component->DCT_scaled_size / info->min_DCT_scaled_size;
+		int across = component->h_samp_factor * component->DCT_scaled_size / info->min_DCT_scaled_size;
+		if (component->component_needed && component->downsampled_width > 2 && 2 * down == info->max_v_samp_factor &&
+		    2 * across == info->max_h_samp_factor)
+			return true;
+	}
+	return false;
+}
+
 int bd_jpeg_start(struct bd_jpeg *jpeg, const struct bd_jpeg_request *request, struct bd_jpeg_output *ret_output,
                   struct bd_error *error)
 {
@@ -255,6 +289,7 @@ int bd_jpeg_start(struct bd_jpeg *jpeg, const struct bd_jpeg_request *request, s
 	struct bd_jpeg_output output = { .channels = info->out_color_space == JCS_GRAYSCALE ? 1 : 3 };
 	if (request->part)
 		cut_columns(jpeg, request, &output);
+	jpeg->group = has_context(info) ? 1 : (uint32_t)info->max_v_samp_factor;
 	output.height = info->output_height;
 	output.width = info->output_width;
 	if (info->out_color_space == JCS_CMYK)
@@ -299,19 +334,31 @@ static bool can_skip(const struct jpeg_decompress_struct *info)
 	return info->max_v_samp_factor <= 2;
 }
 
-int bd_jpeg_skip(struct bd_jpeg *jpeg, uint32_t lines, uint8_t *scratch, struct bd_error *error)
+/* How many of `lines` are read and dropped, so that the library may skip the others. */
+static uint32_t lines_before_skipping(const struct bd_jpeg *jpeg, uint32_t lines)
 {
-	if (!can_skip(&jpeg->info)) {
-		int status = 0;
-		for (uint32_t i = 0; !status && i < lines; i++)
-			status = bd_jpeg_read(jpeg, scratch, error);
-		return status;
-	}
+	if (!can_skip(&jpeg->info))
+		return lines;
+	uint32_t into = jpeg->info.output_scanline % jpeg->group, before = into ? jpeg->group - into : 0;
+	return before < lines ? before : lines;
+}
+
+static int skip_lines(struct bd_jpeg *jpeg, uint32_t lines, struct bd_error *error)
+{
 	if (setjmp(jpeg->jump))
 		return failed(jpeg, error);
 	if (lines)
 		jpeg_skip_scanlines(&jpeg->info, lines);
 	return 0;
+}
+
+int bd_jpeg_skip(struct bd_jpeg *jpeg, uint32_t lines, uint8_t *scratch, struct bd_error *error)
+{
+	uint32_t before = lines_before_skipping(jpeg, lines);
+	int status = 0;
+	for (uint32_t i = 0; !status && i < before; i++)
+		status = bd_jpeg_read(jpeg, scratch, error);
+	return status ? status : skip_lines(jpeg, lines - before, error);
 }
 
 /* An end marker at or behind the place where reading stopped; the files that have one have it last, so look from there. */

@@ -46,6 +46,8 @@ static void *alloc_any(j_common_ptr info, int pool, size_t bytes, bool large)
 	struct bd_jpeg_memory *memory = bd_jpeg_memory_of(info);
 	if (pool == JPOOL_IMAGE)
 		return take(info, bytes);
+	if (bytes <= sizeof *memory->tables && memory->tables_used < BD_JPEG_TABLES)
+		return &memory->tables[memory->tables_used++];
 	return large ? memory->library.alloc_large(info, pool, bytes) : memory->library.alloc_small(info, pool, bytes);
 }
 
@@ -122,6 +124,11 @@ void bd_jpeg_memory_attach(struct bd_jpeg_memory *memory, j_common_ptr info, uin
 	info->mem->alloc_sarray = alloc_sarray;
 	info->mem->alloc_barray = alloc_barray;
 	info->mem->free_pool = free_pool;
+}
+
+void bd_jpeg_memory_forget_tables(struct bd_jpeg_memory *memory)
+{
+	memory->tables_used = 0;
 }
 
 void bd_jpeg_memory_finish(struct bd_jpeg_memory *memory)

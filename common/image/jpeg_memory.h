@@ -18,6 +18,13 @@
 
 struct bd_jpeg_memory_extra;
 
+/* All tables that a picture can have: the only thing that the library takes for longer than a picture after its start. */
+#define BD_JPEG_TABLES (2 * NUM_HUFF_TBLS + NUM_QUANT_TBLS)
+union bd_jpeg_table {
+	JHUFF_TBL huffman;
+	JQUANT_TBL quantization;
+};
+
 struct bd_jpeg_memory {
 	struct jpeg_memory_mgr library; /* the methods that were there before */
 	uint8_t *block;
@@ -25,10 +32,15 @@ struct bd_jpeg_memory {
 	size_t wanted; /* bytes of all requests since the last picture */
 	struct bd_jpeg_memory_extra *extras; /* blocks of their own, for what did not fit */
 	uint64_t limit;
+	union bd_jpeg_table tables[BD_JPEG_TABLES];
+	size_t tables_used;
 };
 
 /* After jpeg_create_decompress; info->client_data must be a struct that bd_jpeg_memory_of finds its memory in. */
 void bd_jpeg_memory_attach(struct bd_jpeg_memory *memory, j_common_ptr info, uint64_t limit);
+
+/* The tables' room is free again; the caller has cleared the library's pointers to them. */
+void bd_jpeg_memory_forget_tables(struct bd_jpeg_memory *memory);
 
 /* After jpeg_destroy. */
 void bd_jpeg_memory_finish(struct bd_jpeg_memory *memory);
