@@ -2,9 +2,11 @@
  * main.c - batchd's command line: a configuration from a file or from options, then the server until it stops.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/arithmetic.h"
 #include "common/base/options.h"
@@ -57,6 +59,13 @@ static int check_line(const struct line *line, struct bd_error *error)
 	return 0;
 }
 
+/* Everything is told and nothing is left to be saved: only threads that hang on a disk are waited for. */
+static void leave(int number)
+{
+	(void)number;
+	_exit(BD_EXIT_DONE);
+}
+
 static int run(const struct line *line, struct bd_config *config_take, struct bd_error *error)
 {
 	static struct bd_server server;
@@ -69,6 +78,8 @@ static int run(const struct line *line, struct bd_config *config_take, struct bd
 	if (result < 0)
 		return result;
 	bd_server_run(&server);
+	signal(SIGALRM, leave);
+	alarm(BD_LEAVE_S);
 	bd_server_finish(&server);
 	return 0;
 }

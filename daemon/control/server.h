@@ -27,8 +27,9 @@
 struct bd_metrics_http;
 struct bd_control_session;
 
-/* systemd is told to wait 25 s; some of it is left for the cutting. */
+/* systemd is told to wait 25 s; some of it is left for the cutting, and for threads that hang on a disk. */
 #define BD_DRAIN_MS 20000
+#define BD_LEAVE_S 4
 
 /* Each takes up to five descriptors; also bounded by RLIMIT_NOFILE. */
 #define BD_SESSIONS_MAX 4096

@@ -194,6 +194,24 @@ check "a second SIGTERM stops at once, exit 0" stop TERM 5
 kill $reader
 wait $reader 2>/dev/null
 
+# A disk that does not answer: every read takes a minute.
+cat >"$WORK/hang.c" <<'EOF'
+#include <sys/types.h>
+#include <unistd.h>
+ssize_t pread(int fd, void *buffer, size_t bytes, off_t at) { (void)fd, (void)buffer, (void)bytes, (void)at; sleep(60); return 0; }
+ssize_t pread64(int fd, void *buffer, size_t bytes, off_t at) { return pread(fd, buffer, bytes, at); }
+EOF
+if [ "${BUILD##*/}" = release ] && ${CC:-cc} -shared -fPIC -w -o "$WORK/hang.so" "$WORK/hang.c" 2>/dev/null; then
+	LD_PRELOAD=$WORK/hang.so start --socket "$socket" --dataset "pets=$pets"
+	"$bin/batchctl" read pets --connect "$socket" --json --quiet >/dev/null 2>&1 &
+	reader=$!
+	sleep 1
+	kill -TERM $daemon
+	check "threads that hang on a disk do not keep it, exit 0" stop TERM 10
+	kill $reader 2>/dev/null
+	wait $reader 2>/dev/null
+fi
+
 # ---- private ----
 
 "$bin/batchctl" read "$pets" --epochs 0 --json --quiet >"$WORK/private.json" 2>&1 &
