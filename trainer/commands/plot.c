@@ -67,7 +67,7 @@ static int parse(struct plot *plot, int argc, char **argv, struct bd_arguments *
 		return BD_EXIT_DONE;
 	if (plot->output)
 		return -1;
-	r = bd_error_set(&error, -EINVAL, "--output is missing: the picture to write");
+	bd_error_set(&error, -EINVAL, "--output is missing: the picture to write");
 	bd_arguments_finish(ret_arguments);
 	return bd_usage_error(&command, &error);
 }

@@ -105,6 +105,9 @@ static int map_features(struct bd_feature_cache *cache, uint64_t memory_bytes, c
 static int reserve(struct bd_feature_cache *cache, const struct bd_feed_batch *batch, uint64_t memory_bytes, const char *folder,
                    struct bd_error *error)
 {
+	free(cache->present);
+	free(cache->classes);
+	free(cache->values);
 	cache->present = calloc(cache->records, 1);
 	if (batch->targets.classes)
 		cache->classes = calloc(cache->records, sizeof *cache->classes);
@@ -122,7 +125,7 @@ static int keep_batch(struct bd_feature_cache *cache, struct bd_graph *graph, co
 {
 	struct bd_shape shape;
 	const float *features = bd_graph_features(graph, &shape);
-	if (!features)
+	if (!features || !cache->features || !cache->present)
 		return bd_error_set(error, -EINVAL, "--cache-features: the model has no frozen base; set 'trainable: false'");
 	for (uint32_t i = 0; i < batch->rows; i++) {
 		uint64_t record = batch->records[i];

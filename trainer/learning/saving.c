@@ -274,7 +274,7 @@ int bd_saving_load_newest(struct bd_saving *saving, struct bd_loop_state *ret_st
 	char *path = NULL;
 	int r = info ? bd_checkpoint_newest(saving->folder, saving->fingerprint, &path, info, error)
 	             : bd_error_set(error, -ENOMEM, "no memory for a checkpoint");
-	if (r == 0)
+	if (r == 0 && path)
 		r = restore(saving, info, path, ret_state, window, error);
 	if (r == 0)
 		r = bd_checkpoint_load(path, saving->fingerprint, saving->tensors, saving->tensor_count, info, error);
@@ -299,7 +299,7 @@ static int read_best_step(const char *folder, uint64_t *ret_step, struct bd_erro
 {
 	char *path = bd_path_join(folder, BD_BEST_NAME);
 	uint8_t *text = NULL;
-	size_t length;
+	size_t length = 0;
 	json_t *best = NULL;
 	int r = path ? bd_file_read_all(path, BEST_LIMIT_BYTES, &text, &length, error)
 	             : bd_error_set(error, -ENOMEM, "no memory for a path");

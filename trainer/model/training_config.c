@@ -214,7 +214,7 @@ static int read_excluded(const struct bd_yaml_node *node, struct bd_optimizer_co
 			return bd_yaml_error(bd_yaml_item(node, i), error,
 			                     "exclude_from_weight_decay takes words of 1 to %d letters",
 			                     BD_OPTIMIZER_NAME_BYTES - 1);
-		strcpy(config->excluded[i], word);
+		memcpy(config->excluded[i], word, strlen(word) + 1);
 	}
 	config->excluded_count = bd_yaml_count(node);
 	return 0;
