@@ -17,6 +17,7 @@
 #ifndef BD_RECORD_SHARD_INDEX_H
 #define BD_RECORD_SHARD_INDEX_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,6 +50,7 @@ struct bd_index_options {
 	bool ignore_text; /* do not look for SHARD.idx */
 	uint64_t memory_limit_bytes; /* 0: BD_SHARD_INDEX_MEMORY_BYTES */
 	uint64_t point_distance_bytes; /* between access points, at first; 0: BD_SHARD_POINT_DISTANCE_BYTES */
+	const _Atomic bool *stop; /* looked at before each read: once it is true the work ends with -ECANCELED. May be NULL */
 	/* Called now and then with bytes of the file done and its size; false ends the work with -ECANCELED. May be NULL. */
 	bool (*progress)(void *context, uint64_t done, uint64_t total);
 	void *context;

@@ -158,6 +158,7 @@ int bd_shard_index_build(int fd, const struct bd_index_options *options, struct 
 	int result = bd_record_reader_init(&builder.reader, fd, options->compression, false, 0, error);
 	if (result < 0)
 		return result;
+	builder.reader.stream.stop = options->stop;
 	index->compression = builder.reader.stream.compression;
 	result = prepare_points(&builder, error);
 	if (result == 0)

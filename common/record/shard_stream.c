@@ -13,6 +13,16 @@
 #define FAR_JUMP_BYTES 4096u
 #define FAR_READ_BYTES 64u
 #define NEAR_READ_BYTES (256u << 10)
+/* Output that is skipped at one time: some milliseconds, so that `stop` is seen soon. */
+#define SKIP_BYTES (16u << 20)
+
+static int check_stop(const struct bd_shard_stream *stream, struct bd_error *error)
+{
+	/* relaxed: nothing else is read because of it */
+	if (!stream->stop || !atomic_load_explicit(stream->stop, memory_order_relaxed))
+		return 0;
+	return bd_error_set(error, -ECANCELED, "reading was stopped");
+}
 
 static int detect(struct bd_shard_stream *stream, struct bd_error *error)
 {
@@ -71,8 +81,11 @@ static int slide(struct bd_shard_stream *stream, uint64_t offset, struct bd_erro
 		return 0;
 	}
 	while (skip && !stream->ended) {
-		size_t done, step = skip < SIZE_MAX ? (size_t)skip : SIZE_MAX;
-		int result = bd_inflater_read(stream->inflater, NULL, step, &done, &stream->failure);
+		size_t done, step = (size_t)bd_min_u64(skip, SKIP_BYTES);
+		int result = check_stop(stream, error);
+		if (result < 0)
+			return result;
+		result = bd_inflater_read(stream->inflater, NULL, step, &done, &stream->failure);
 		stream->start += done;
 		skip -= done;
 		stream->ended = result < 0 || done < step;
@@ -103,7 +116,9 @@ static int extend(struct bd_shard_stream *stream, size_t bytes, struct bd_error 
 	size_t done, needed;
 	if (!bd_add_size(stream->length, bytes, &needed))
 		return bd_error_set(error, -ENOMEM, "no memory for a record of 2^64 bytes");
-	int result = grow(stream, needed, error);
+	int result = check_stop(stream, error);
+	if (result == 0)
+		result = grow(stream, needed, error);
 	if (result < 0)
 		return result;
 	if (stream->inflater) {

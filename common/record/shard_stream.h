@@ -9,6 +9,7 @@
 #ifndef BD_RECORD_SHARD_STREAM_H
 #define BD_RECORD_SHARD_STREAM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,6 +30,7 @@ struct bd_shard_stream {
 	struct bd_error failure; /* why there is no more: code 0 = a clean end */
 	bool ended;
 	bool jumping; /* the kernel was told not to read ahead */
+	const _Atomic bool *stop; /* set by the caller after init, or NULL: once it is true, reading ends with -ECANCELED */
 };
 
 /* `compression` AUTO is detected. Returns 0, -EISDIR, -ESPIPE (no regular file), -ENOMEM or -errno. */
@@ -39,7 +41,7 @@ void bd_shard_stream_finish(struct bd_shard_stream *stream);
 /*
  * The bytes from `offset` on, which never goes backwards: at least `want`, or all there are before the end or damage; then
  * bd_shard_stream_failure says which. *ret_bytes is borrowed until the next call.
- * Returns 0, -ENOMEM, or -errno of reading.
+ * Returns 0, -ENOMEM, -ECANCELED, or -errno of reading.
  */
 BD_MUST_CHECK int bd_shard_stream_peek(struct bd_shard_stream *stream, uint64_t offset, size_t want, const uint8_t **ret_bytes,
                                        size_t *ret_length, struct bd_error *error);

@@ -35,6 +35,7 @@ struct bd_engine {
 	/* guarded by lock */
 	struct bd_tenant *tenants;
 	unsigned sleeping;
+	unsigned lasting; /* runs out that `lasts` */
 	uint64_t round;
 	uint64_t floor_ns; /* worker time of the tenant that was last given a turn */
 	bool stopping;
@@ -87,11 +88,21 @@ void bd_tenant_wake(struct bd_tenant *tenant)
 		pthread_cond_signal(&engine->work);
 }
 
+static bool has_others(const struct bd_tenant *tenant)
+{
+	return tenant->engine->tenants != tenant || tenant->next;
+}
+
 bool bd_tenant_may_block(const struct bd_tenant *tenant)
 {
-	const struct bd_engine *engine = tenant->engine;
-	bool others = engine->tenants != tenant || tenant->next;
-	return !others || engine->options.threads == 1 || tenant->running + 1 < engine->options.threads;
+	unsigned threads = tenant->engine->options.threads;
+	return !has_others(tenant) || threads == 1 || tenant->running + 1 < threads;
+}
+
+bool bd_tenant_may_last(const struct bd_tenant *tenant)
+{
+	unsigned threads = tenant->engine->options.threads;
+	return !has_others(tenant) || threads == 1 || tenant->engine->lasting + 1 < threads;
 }
 
 static void unlink_tenant(struct bd_engine *engine, struct bd_tenant *tenant)
@@ -138,12 +149,22 @@ static struct bd_tenant *take(struct bd_engine *engine, struct bd_run *ret_run)
 		if (tenant->calls->take(tenant, ret_run)) {
 			engine->floor_ns = bd_max_u64(engine->floor_ns, tenant->worker_ns);
 			tenant->running++;
+			engine->lasting += ret_run->lasts;
 			return tenant;
 		}
 		tenant->asked = engine->round;
 		tenant->idle = true;
 	}
 	return NULL;
+}
+
+/* Others may have been refused one. */
+static void end_lasting(struct bd_engine *engine)
+{
+	engine->lasting--;
+	for (struct bd_tenant *tenant = engine->tenants; tenant; tenant = tenant->next)
+		if (!tenant->leaving)
+			bd_tenant_wake(tenant);
 }
 
 /* Locked at entry and exit. */
@@ -164,6 +185,8 @@ static void do_run(struct bd_engine *engine, struct bd_worker *worker, struct bd
 		bd_engine_lock(engine);
 	}
 	tenant->running--;
+	if (run->lasts)
+		end_lasting(engine);
 	if (!tenant->leaving) {
 		tenant->idle =
 			false; /* what finish has settled may let take go on; this thread asks at once, nobody need be woken */

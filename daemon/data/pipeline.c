@@ -247,10 +247,10 @@ static bool take_rows(struct bd_pipeline *pipeline, struct bd_run *ret_run)
 static bool take_files(struct bd_pipeline *pipeline, struct bd_run *ret_run)
 {
 	size_t left = pipeline->source.file_count - pipeline->files_handed;
-	if (!left || pipeline->error.code)
+	if (!left || pipeline->error.code || !bd_tenant_may_last(&pipeline->tenant))
 		return false;
 	size_t count = pipeline->dataset->source == BD_SOURCE_TFRECORD ? 1 : bd_min_u64(left, FILES_OF_RUN);
-	*ret_run = (struct bd_run){ .first = (uint32_t)pipeline->files_handed, .count = (uint32_t)count };
+	*ret_run = (struct bd_run){ .first = (uint32_t)pipeline->files_handed, .count = (uint32_t)count, .lasts = true };
 	pipeline->files_handed += count;
 	return true;
 }
@@ -450,6 +450,8 @@ void bd_pipeline_destroy(struct bd_pipeline *pipeline)
 	bd_engine_lock(pipeline->engine);
 	pipeline->notify = NULL;
 	bd_engine_unlock(pipeline->engine);
+	/* relaxed: seen soon is enough */
+	atomic_store_explicit(&pipeline->source.stop, true, memory_order_relaxed);
 	bd_tenant_leave(&pipeline->tenant);
 }
 

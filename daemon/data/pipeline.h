@@ -60,7 +60,7 @@ BD_MUST_CHECK int bd_pipeline_create(struct bd_engine *engine, const struct bd_p
 
 /*
  * Ends the stream; takes NULL. Consumers are detached before. No notify comes after the return. A worker that is still inside a read
- * or a picture of this stream finishes it without anybody waiting: the last one frees.
+ * or a picture of this stream finishes it without anybody waiting, an index is given up: the last one frees.
  */
 void bd_pipeline_destroy(struct bd_pipeline *pipeline);
 

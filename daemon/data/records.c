@@ -86,6 +86,7 @@ static int open_index(struct bd_records *source, size_t number, int fd, struct b
 	struct bd_index_options options = { .compression = source->dataset->compression,
 		                            .cache_folder = source->cache_folder,
 		                            .memory_limit_bytes = source->index_limit_bytes,
+		                            .stop = &source->stop,
 		                            .progress = on_progress,
 		                            .context = &progress };
 	int result = bd_shard_index_open_fd(fd, source->dataset->paths[number], &options, &file->index, error);

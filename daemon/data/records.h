@@ -44,6 +44,7 @@ struct bd_records {
 	size_t file_count;
 	struct bd_records_file *files;
 	_Atomic uint64_t bytes_done, bytes_total;
+	_Atomic bool stop; /* set by the owner: files that are looked at are given up with -ECANCELED */
 	/* since settle */
 	uint64_t records;
 	uint64_t bytes; /* of all files */

@@ -24,6 +24,7 @@ struct bd_worker;
 struct bd_run {
 	void *job;
 	uint32_t first, count;
+	bool lasts; /* set by take: it may keep its worker for minutes (an index that has to be built) */
 	bool job_done; /* set by work: this run held the last rows of its job */
 	uint64_t disk_ns, decode_ns;
 	uint64_t cache_hits, cache_misses;
@@ -60,6 +61,9 @@ void bd_tenant_join(struct bd_tenant *tenant, struct bd_engine *engine, const st
  * worker stays for the others, where there are others. Locked.
  */
 bool bd_tenant_may_block(const struct bd_tenant *tenant);
+
+/* Whether one more run that lasts may go out: one worker stays without, where there are other tenants, however many of them want one. Locked. */
+bool bd_tenant_may_last(const struct bd_tenant *tenant);
 
 /* There may be something to take again. Locked. */
 void bd_tenant_wake(struct bd_tenant *tenant);

@@ -16,6 +16,7 @@
 struct fake {
 	struct bd_tenant tenant; /* first */
 	uint64_t runs, work_us;
+	sem_t *gate; /* not NULL: its runs last until the gate is posted, one run a post */
 	uint64_t taken, finished, settled; /* locked; settled: by one worker at a time */
 	_Atomic uint64_t worked;
 	sem_t done, freed;
@@ -29,8 +30,9 @@ static struct fake *of(struct bd_tenant *tenant)
 static bool fake_take(struct bd_tenant *tenant, struct bd_run *ret_run)
 {
 	struct fake *fake = of(tenant);
-	if (fake->taken == fake->runs)
+	if (fake->taken == fake->runs || (fake->gate && !bd_tenant_may_last(tenant)))
 		return false;
+	ret_run->lasts = fake->gate;
 	ret_run->first = (uint32_t)fake->taken++;
 	return true;
 }
@@ -40,6 +42,8 @@ static void fake_work(struct bd_tenant *tenant, struct bd_worker *worker, struct
 	struct fake *fake = of(tenant);
 	(void)worker;
 	(void)run;
+	if (fake->gate)
+		sem_wait(fake->gate);
 	if (fake->work_us)
 		usleep((unsigned)fake->work_us);
 	atomic_fetch_add(&fake->worked, 1);
@@ -151,6 +155,38 @@ static void short_runs_get_as_much_time_as_long_ones(void **state)
 	bd_engine_destroy(engine);
 }
 
+/* Two streams that build indexes for ever, however many workers they would like. */
+static void runs_that_last_leave_a_worker_for_others(void **state)
+{
+	(void)state;
+	enum { RUNS = 8 };
+	struct bd_engine *engine = engine_of(3);
+	struct fake lasting[2], quick;
+	sem_t gate;
+	sem_init(&gate, 0, 0);
+	for (int i = 0; i < 2; i++) {
+		join(&lasting[i], engine, RUNS, 0);
+		lasting[i].gate = &gate;
+	}
+	join(&quick, engine, 100, 0);
+	wake(&lasting[0]);
+	wake(&lasting[1]);
+	usleep(20000);
+	wake(&quick);
+	sem_wait(&quick.done);
+	for (int i = 0; i < 2 * RUNS; i++)
+		sem_post(&gate);
+	bd_tenant_leave(&quick.tenant);
+	sem_wait(&quick.freed);
+	for (int i = 0; i < 2; i++) {
+		sem_wait(&lasting[i].done);
+		bd_tenant_leave(&lasting[i].tenant);
+		sem_wait(&lasting[i].freed);
+	}
+	sem_destroy(&gate);
+	bd_engine_destroy(engine);
+}
+
 static void leaving_does_not_wait_for_the_run(void **state)
 {
 	(void)state;
@@ -211,6 +247,7 @@ int main(void)
 		cmocka_unit_test(every_run_is_done_once),
 		cmocka_unit_test(nothing_is_taken_before_the_wake),
 		cmocka_unit_test(short_runs_get_as_much_time_as_long_ones),
+		cmocka_unit_test(runs_that_last_leave_a_worker_for_others),
 		cmocka_unit_test(leaving_does_not_wait_for_the_run),
 		cmocka_unit_test(memory_that_the_host_has_not_is_refused),
 		cmocka_unit_test(options_left_out_have_defaults),

@@ -333,6 +333,18 @@ static void text_index_reads_back(void **state)
 	shard_free(&shard);
 }
 
+static void stopped_index_is_canceled(void **state)
+{
+	(void)state;
+	struct shard shard = shard_of(2000, 500);
+	_Atomic bool stop = true;
+	struct bd_index_options options = { .stop = &stop };
+	struct bd_shard_index *index;
+	write_file(shard_path, shard.bytes, shard.length);
+	assert_int_equal(bd_shard_index_open(shard_path, &options, &index, NULL), -ECANCELED);
+	shard_free(&shard);
+}
+
 /* Somebody's link to another's shard, with an index of his own making beside the link. */
 static void index_beside_a_link_does_not_reach_the_cache(void **state)
 {
@@ -567,6 +579,7 @@ int main(void)
 		TEST(damaged_cache_file_is_made_anew),
 		TEST(unwritable_cache_is_no_error),
 		TEST(text_index_reads_back),
+		TEST(stopped_index_is_canceled),
 		TEST(index_beside_a_link_does_not_reach_the_cache),
 		TEST(stored_index_travels_with_a_compressed_shard),
 		TEST(text_that_does_not_fit_is_refused),
