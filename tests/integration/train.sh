@@ -38,6 +38,11 @@ head -c 8 "$WORK/sheet.png" | grep -q PNG || fail "the sheet is no PNG"
 # Three records of 4x4x8 floats behind a header of 192 bytes.
 "$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --limit 3 --output-layer max_pooling2d --save "$WORK/layer.npy" --quiet
 [ "$(wc -c <"$WORK/layer.npy")" = $((192 + 3 * 4 * 4 * 8 * 4)) ] || fail "layer.npy has $(wc -c <"$WORK/layer.npy") bytes"
+# The last layer's output is the probability, as predict says it, though the net itself ends at the logit.
+"$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --limit 1 --output-layer dense_1 --save "$WORK/last.npy" --quiet
+saved=$(tail -c 4 "$WORK/last.npy" | od -An -tfF | tr -d ' ')
+said=$(head -n 1 "$WORK/predict.json" | sed -n 's/.*"output":\[\([^]]*\)\].*/\1/p')
+awk -v a="$saved" -v b="$said" 'BEGIN { exit !(a - b < 1e-6 && b - a < 1e-6) }' || fail "the last layer's output is saved as $saved, predict says $said"
 refuses 1 "is there already" "$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --output-layer max_pooling2d --save "$WORK/layer.npy" --quiet
 refuses 1 "did you mean 'dense'" "$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --output-layer dens --save "$WORK/other.npy" --quiet
 

@@ -326,6 +326,13 @@ static int say_row(struct predict *predict, const struct bd_feed_batch *batch, u
 	return 0;
 }
 
+/* The last layer's output is what the model file says, also where the graph ends at the logits. */
+static bool is_last_layer(const struct predict *predict)
+{
+	const struct bd_model *model = &predict->model.file.model;
+	return strcmp(model->layers[model->layer_count - 1].name, predict->layer) == 0;
+}
+
 static int save_layer(struct predict *predict, uint32_t rows, struct bd_error *error)
 {
 	struct bd_shape shape;
@@ -339,7 +346,7 @@ static int save_layer(struct predict *predict, uint32_t rows, struct bd_error *e
 			return r;
 		predict->npy_is_open = true;
 	}
-	return bd_npy_writer_add(&predict->npy, values, rows, error);
+	return bd_npy_writer_add(&predict->npy, is_last_layer(predict) ? predict->outputs : values, rows, error);
 }
 
 static int predict_batch(struct predict *predict, struct bd_feed_batch *batch, struct bd_error *error)
@@ -350,9 +357,9 @@ static int predict_batch(struct predict *predict, struct bd_feed_batch *batch, s
 	if (batch->rows == 0)
 		return 0;
 	const float *outputs = bd_network_forward(network, batch, false, 0);
-	int r = predict->layer ? save_layer(predict, batch->rows, error) : 0;
 	memcpy(predict->outputs, outputs, (size_t)batch->rows * network->width * sizeof *outputs);
 	bd_network_probabilities(network, predict->outputs, batch->rows);
+	int r = predict->layer ? save_layer(predict, batch->rows, error) : 0;
 	for (uint32_t i = 0; r == 0 && i < batch->rows; i++)
 		r = say_row(predict, batch, i, error);
 	predict->done += batch->rows;
