@@ -138,9 +138,11 @@ static void products(struct pixels_task task, const struct bd_pass *pass, const 
 	bd_sum_parts(task.kernels, pass->run, pass->workspace, (task.pixels + task.chunk - 1) / task.chunk, task.channels, sums);
 }
 
+/* A batch that is no number gives a loss that is none: it may be left out, and must leave no trace then. */
 static void move(float *moving, float value, float momentum)
 {
-	*moving = *moving * momentum + value * (1 - momentum);
+	if (isfinite(value))
+		*moving = *moving * momentum + value * (1 - momentum);
 }
 
 static void batch_statistics(const struct bd_layer *layer, const struct bd_pass *pass, struct pixels_task task)

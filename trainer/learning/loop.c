@@ -15,6 +15,8 @@ static int refuse_loss(struct bd_loop *loop, double loss, struct bd_error *error
 	uint64_t step = loop->state.step + 1;
 	const char *what = isnan(loss) ? "NaN" : "infinite";
 	if (loop->options.on_nan == BD_ON_NAN_SKIP && ++loop->skips <= BD_NAN_SKIPS_MAX) {
+		/* A step is counted, with or without its batch: a resumed run takes the count from the checkpoint's step. */
+		bd_optimizer_set_iterations(loop->optimizer, bd_optimizer_iterations(loop->optimizer) + 1);
 		if (loop->hooks.skipped)
 			loop->hooks.skipped(loop->hooks.context, loop);
 		return -EAGAIN;
@@ -167,7 +169,7 @@ static bool is_out_of_patience(const struct bd_loop *loop)
 	return loop->options.patience > 0 && loop->state.evaluations_since_best >= loop->options.patience;
 }
 
-static int evaluate(struct bd_loop *loop, struct bd_error *error)
+static int evaluate(struct bd_loop *loop, bool *ret_is_best, struct bd_error *error)
 {
 	struct bd_feed *feed = NULL;
 	int r = loop->hooks.open_evaluation(loop->hooks.context, &feed, error);
@@ -179,12 +181,10 @@ static int evaluate(struct bd_loop *loop, struct bd_error *error)
 		return r;
 	loop->has_evaluation = true;
 	/* At the end of a run that was complete already, it is the same evaluation once more. */
-	bool is_best = loop->state.evaluated_step != loop->state.step && judge(loop);
+	*ret_is_best = loop->state.evaluated_step != loop->state.step && judge(loop);
 	loop->state.evaluated_step = loop->state.step;
 	if (loop->hooks.evaluation)
-		loop->hooks.evaluation(loop->hooks.context, loop, is_best);
-	if (is_best)
-		save(loop, true);
+		loop->hooks.evaluation(loop->hooks.context, loop, *ret_is_best);
 	loop->stopped_early = is_out_of_patience(loop);
 	return 0;
 }
@@ -204,26 +204,32 @@ static bool owes_evaluation(const struct bd_loop *loop, bool at_end)
 	return (at_end || is_due(loop, loop->options.eval_every)) && loop->state.evaluated_step != loop->state.step;
 }
 
-/* The window is closed before anything is saved, so that a run that goes on from there begins the next one. */
-static int after_step(struct bd_loop *loop, struct bd_error *error)
+static void report(struct bd_loop *loop, bool is_due, bool is_evaluated)
 {
 	double metrics[BD_MAX_METRICS] = { 0 };
-	bool report_is_due = is_due(loop, loop->options.report_every), owes = owes_evaluation(loop, false);
-	struct bd_loop_report report = { 0 };
-	int r = 0;
-	if (report_is_due || owes)
-		report = make_report(loop, metrics, report_is_due);
-	if (report_is_due)
+	struct bd_loop_report line = make_report(loop, metrics, is_due);
+	line.evaluation = is_evaluated ? &loop->evaluation : NULL;
+	if (is_due)
 		begin_window(loop);
-	if (owes) {
-		r = evaluate(loop, error);
-		report.evaluation = r == 0 ? &loop->evaluation : NULL;
-	}
-	if ((report_is_due || report.evaluation) && loop->hooks.report)
-		loop->hooks.report(loop->hooks.context, loop, &report);
-	if (r == 0 && is_due(loop, loop->options.checkpoint_every) && loop->saved_step != loop->state.step)
-		save(loop, false);
-	return r;
+	if (loop->hooks.report)
+		loop->hooks.report(loop->hooks.context, loop, &line);
+}
+
+/*
+ * Said before it is saved: a run that is killed in between says a line twice, never not at all. One that is stopped during its evaluation
+ * is saved with an open window, and does all of this when it goes on.
+ */
+static int after_step(struct bd_loop *loop, struct bd_error *error)
+{
+	bool report_is_due = is_due(loop, loop->options.report_every), owes = owes_evaluation(loop, false), is_best = false;
+	int r = owes ? evaluate(loop, &is_best, error) : 0;
+	if (r < 0)
+		return r;
+	if (report_is_due || owes)
+		report(loop, report_is_due, owes);
+	if (is_best || (is_due(loop, loop->options.checkpoint_every) && loop->saved_step != loop->state.step))
+		save(loop, is_best);
+	return 0;
 }
 
 static bool is_finished(const struct bd_loop *loop)
@@ -233,11 +239,12 @@ static bool is_finished(const struct bd_loop *loop)
 
 static int finish(struct bd_loop *loop, struct bd_error *error)
 {
-	int r = owes_evaluation(loop, true) ? evaluate(loop, error) : 0;
+	bool is_best = false;
+	int r = owes_evaluation(loop, true) ? evaluate(loop, &is_best, error) : 0;
 	if (r < 0)
 		return r;
-	if (loop->saved_step != loop->state.step || loop->save_failed)
-		save(loop, false);
+	if (is_best || loop->saved_step != loop->state.step || loop->save_failed)
+		save(loop, is_best);
 	if (loop->state.window.rows > 0)
 		loop->state.last_loss = window_loss(loop);
 	if (loop->save_failed)
@@ -247,7 +254,8 @@ static int finish(struct bd_loop *loop, struct bd_error *error)
 
 static int run(struct bd_loop *loop, struct bd_error *error)
 {
-	int r = owes_evaluation(loop, false) ? evaluate(loop, error) : 0;
+	loop->learning_rate = bd_optimizer_rate(loop->optimizer);
+	int r = owes_evaluation(loop, false) ? after_step(loop, error) : 0;
 	loop->stopped_early = is_out_of_patience(loop);
 	while (r == 0 && !is_finished(loop)) {
 		r = run_step(loop, error);

@@ -395,6 +395,17 @@ uint64_t bd_optimizer_iterations(const struct bd_optimizer *optimizer)
 void bd_optimizer_set_iterations(struct bd_optimizer *optimizer, uint64_t iterations)
 {
 	optimizer->iterations = iterations;
+	optimizer->rate = iterations ? bd_schedule_at(&optimizer->config.schedule, iterations - 1) : 0;
+}
+
+double bd_optimizer_rate(const struct bd_optimizer *optimizer)
+{
+	return optimizer->rate;
+}
+
+const char *bd_optimizer_name(const struct bd_optimizer *optimizer)
+{
+	return bd_optimizer_names[optimizer->config.kind];
 }
 
 size_t bd_optimizer_state_count(const struct bd_optimizer *optimizer)

@@ -81,6 +81,12 @@ void bd_optimizer_apply(const struct bd_optimizer *optimizer, size_t piece);
 uint64_t bd_optimizer_iterations(const struct bd_optimizer *optimizer);
 void bd_optimizer_set_iterations(struct bd_optimizer *optimizer, uint64_t iterations);
 
+/* The learning rate of the last step; 0 before the first. */
+double bd_optimizer_rate(const struct bd_optimizer *optimizer);
+
+/* One of bd_optimizer_names. */
+const char *bd_optimizer_name(const struct bd_optimizer *optimizer);
+
 /*
  * The state as named tensors ("optimizer/conv1/kernel/velocity"), borrowed: read them into a checkpoint, or have one written over
  * them. The same config and parameters give the same names in the same order.

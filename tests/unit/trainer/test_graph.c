@@ -135,6 +135,30 @@ static void gradients_agree_with_finite_differences(void **state)
 	bd_model_finish(&model);
 }
 
+static void batch_that_is_no_number_leaves_moving_averages_alone(void **state)
+{
+	(void)state;
+	enum { ROWS = 4 };
+	struct bd_model model;
+	branches(&model);
+	struct bd_graph *graph = graph_of(&model, ROWS, (struct bd_graph_options){ .threads = 1, .training = true });
+	float *pixels = random_floats(9 * 9 * 3 * ROWS, 1), *weights = random_floats(ROWS * 3, 2);
+	size_t statistics = 0;
+	pixels[100] = NAN;
+	loss_of(graph, pixels, weights, ROWS);
+	for (size_t p = 0; p < bd_graph_parameter_count(graph); p++) {
+		const struct bd_parameter *parameter = bd_graph_parameter(graph, p);
+		for (size_t i = 0; parameter->is_statistic && i < parameter->count; i++)
+			assert_true(isfinite(parameter->value[i]));
+		statistics += parameter->is_statistic;
+	}
+	assert_true(statistics > 0);
+	free(pixels);
+	free(weights);
+	bd_graph_destroy(graph);
+	bd_model_finish(&model);
+}
+
 static void results_do_not_depend_on_threads(void **state)
 {
 	(void)state;
@@ -446,6 +470,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(gradients_agree_with_finite_differences),
+		cmocka_unit_test(batch_that_is_no_number_leaves_moving_averages_alone),
 		cmocka_unit_test(results_do_not_depend_on_threads),
 		cmocka_unit_test(fused_pieces_equal_the_plain_graph),
 		cmocka_unit_test(pooling_takes_over_the_activation_gradient_before_it),
