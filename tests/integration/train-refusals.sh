@@ -40,6 +40,11 @@ again() {
 model=$WORK/model.yaml
 refuses 1 "batch 20, this run has 10" again --batch 10
 refuses 1 "seed 0, this run has 5" again --seed 5
+for optimizer in sgd rmsprop; do
+	sed "s/name: adam/name: $optimizer/" "$WORK/model.yaml" >"$WORK/other.yaml"
+	model=$WORK/other.yaml
+	refuses 1 "optimizer adam, this run has $optimizer" again
+done
 sed 's/units: 16/units: 17/' "$WORK/model.yaml" >"$WORK/other.yaml"
 model=$WORK/other.yaml
 refuses 1 "checkpoint-20.safetensors" again

@@ -17,7 +17,7 @@
 int bd_saving_init(const char *folder, const struct bd_network *network, const struct bd_optimizer *optimizer, size_t keep,
                    struct bd_saving *ret_saving, struct bd_error *error)
 {
-	struct bd_saving saving = { .folder = folder, .keep = keep };
+	struct bd_saving saving = { .folder = folder, .keep = keep, .optimizer = optimizer ? bd_optimizer_name(optimizer) : NULL };
 	size_t states = optimizer ? bd_optimizer_state_count(optimizer) : 0;
 	saving.tensors = calloc(network->parameter_count + states + 1, sizeof *saving.tensors);
 	if (!saving.tensors)
@@ -69,6 +69,8 @@ static json_t *notes_of(const struct bd_saving *saving, const struct bd_loop *lo
 	                          (json_int_t)spec->seed);
 	if (!notes)
 		return NULL;
+	if (saving->optimizer)
+		json_object_set_new(notes, "optimizer", json_string(saving->optimizer));
 	json_object_set_new(notes, "evaluated_step", json_integer((json_int_t)state->evaluated_step));
 	json_object_set_new(notes, "last_loss", bd_json_real(state->last_loss));
 	if (state->has_best) {
@@ -190,6 +192,18 @@ static int check_order(const struct bd_saving *saving, const json_t *notes, stru
 	return r;
 }
 
+/* Two rules may keep states of one name that mean different things. */
+static int check_optimizer(const struct bd_saving *saving, const json_t *notes, struct bd_error *error)
+{
+	const char *theirs = json_string_value(json_object_get(notes, "optimizer"));
+	if (!theirs || !saving->optimizer || strcmp(theirs, saving->optimizer) == 0)
+		return 0;
+	return bd_error_set(error, -EINVAL,
+	                    "was made with the optimizer %s, this run has %s: its state would mean something else; --fresh begins "
+	                    "anew, and 'weights: FILE' in the model file begins from the trained weights",
+	                    theirs, saving->optimizer);
+}
+
 /* ---- save ---- */
 
 static int write_best(const struct bd_saving *saving, const struct bd_loop *loop, struct bd_error *error)
@@ -249,6 +263,8 @@ static int restore(struct bd_saving *saving, const struct bd_checkpoint_info *in
 	if (r < 0)
 		return r;
 	r = check_order(saving, notes, error);
+	if (r == 0)
+		r = check_optimizer(saving, notes, error);
 	if (r == 0 && info->seed != saving->seed) {
 		char a[32], b[32];
 		snprintf(a, sizeof a, "%" PRIu64, info->seed);

@@ -22,6 +22,7 @@ struct bd_saving {
 	char fingerprint[BD_SHA256_HEX_BYTES];
 	struct bd_tensor *tensors; /* parameters, then the optimizer's state */
 	size_t tensor_count;
+	const char *optimizer; /* its name; NULL: weights only */
 	struct bd_stream_spec spec;
 	uint64_t records;
 	uint64_t seed;
