@@ -49,6 +49,12 @@ numbers "$WORK/whole.json" >"$WORK/whole.numbers"
 numbers "$WORK/killed.json" >"$WORK/killed.numbers"
 cmp "$WORK/whole.numbers" "$WORK/killed.numbers" || fail "killed $kills times: other losses"
 
+# What a kill in the middle of saving leaves is removed by the next run; a person's copy is not.
+touch "$WORK/killed/checkpoint-7.safetensors.a1B2c3" "$WORK/killed/checkpoint-7.safetensors.backup"
+# shellcheck disable=SC2086
+train killed $options || fail "$(cat "$WORK/killed.log")"
+[ "$(ls "$WORK"/killed/checkpoint-7.safetensors.*)" = "$WORK/killed/checkpoint-7.safetensors.backup" ] || fail "left: $(ls "$WORK/killed")"
+
 # Ctrl-C: a checkpoint of that very step, exit 130.
 touch "$WORK/stopped.json"
 start stopped

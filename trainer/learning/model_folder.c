@@ -26,6 +26,24 @@ static int lock(struct bd_model_folder *folder, struct bd_error *error)
 	return 0;
 }
 
+/*
+ * What a run that was killed while it saved has left: a checkpoint's temporary name, which nobody else writes while the folder is locked.
+ * Six small letters may be a person's word (.backup) and stay.
+ */
+static void remove_left_over(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	while (dir && (entry = readdir(dir))) {
+		const char *suffix = strrchr(entry->d_name, '.');
+		if (fnmatch("checkpoint-*.safetensors.??????", entry->d_name, 0) == 0 &&
+		    strspn(suffix + 1, "abcdefghijklmnopqrstuvwxyz") < strlen(suffix + 1))
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 int bd_model_folder_open(const char *path, struct bd_model_folder *ret_folder, struct bd_error *error)
 {
 	struct bd_model_folder folder = { .path = path, .fd = -1 };
@@ -34,6 +52,8 @@ int bd_model_folder_open(const char *path, struct bd_model_folder *ret_folder, s
 	                               : bd_error_set(error, -ENOMEM, "no memory for a path");
 	if (r == 0)
 		r = lock(&folder, error);
+	if (r == 0)
+		remove_left_over(path);
 	if (r < 0)
 		bd_model_folder_finish(&folder);
 	else

@@ -18,7 +18,7 @@ struct bd_model_folder {
 	int fd; /* the lock */
 };
 
-/* Makes PATH and PATH/eval where they are not there, and locks. -EBUSY: another training works in it. Finish takes a zeroed struct with fd -1. */
+/* Makes PATH and PATH/eval where they are not there, locks, and removes what a killed run was saving. -EBUSY: another training works in it. Finish takes a zeroed struct with fd -1. */
 BD_MUST_CHECK int bd_model_folder_open(const char *path, struct bd_model_folder *ret_folder, struct bd_error *error);
 void bd_model_folder_finish(struct bd_model_folder *folder);
 
