@@ -12,6 +12,7 @@
 #define TERMINAL_INTERVAL_NS (100 * BD_NS_PER_MS) /* faster is flicker */
 #define PLAIN_INTERVAL_NS (5 * BD_NS_PER_S) /* a log of an hour stays readable */
 #define BAR_CELLS 24
+#define BAR_LEAST_CELLS 8 /* a shorter one says nothing: its room is the numbers' */
 #define LINE_BYTES 512
 
 struct bd_progress {
@@ -39,13 +40,13 @@ struct bd_progress *bd_progress_create(const char *label, uint64_t total, const 
 }
 
 /* Eighths of a cell, so that the bar moves smoothly. */
-static void draw_bar(const struct bd_progress *progress, char *out, size_t size)
+static void draw_bar(const struct bd_progress *progress, unsigned cells, char *out, size_t size)
 {
 	static const char *const eighths[] = { "", "▏", "▎", "▍", "▌", "▋", "▊", "▉" };
 	double share = progress->total ? (double)progress->done / (double)progress->total : 0;
-	unsigned filled = (unsigned)((share > 1 ? 1 : share) * BAR_CELLS * 8);
+	unsigned filled = (unsigned)((share > 1 ? 1 : share) * cells * 8);
 	size_t length = 0;
-	for (unsigned cell = 0; cell < BAR_CELLS; cell++) {
+	for (unsigned cell = 0; cell < cells; cell++) {
 		unsigned inside = filled > cell * 8 ? filled - cell * 8 : 0;
 		const char *glyph = inside >= 8 ? "█" : inside ? eighths[inside] : " ";
 		length += (size_t)snprintf(out + length, size - length, "%s", glyph);
@@ -94,10 +95,14 @@ static void draw(struct bd_progress *progress, uint64_t now)
 		return;
 	}
 	unsigned columns = terminal_columns(), fixed = (unsigned)strlen(progress->label) + 2;
-	bool room_for_bar = progress->total && columns > fixed + BAR_CELLS + 24;
+	/* The numbers come first; the bar, its two ends and a space take what they leave. */
+	unsigned taken = fixed + (unsigned)strlen(state) + 4;
+	unsigned cells = columns > taken ? columns - taken : 0;
+	cells = cells < BAR_CELLS ? cells : BAR_CELLS;
+	bool room_for_bar = progress->total && cells >= BAR_LEAST_CELLS;
 	if (room_for_bar) {
-		draw_bar(progress, bar, sizeof bar);
-		fixed += BAR_CELLS + 3;
+		draw_bar(progress, cells, bar, sizeof bar);
+		fixed += cells + 3;
 	}
 	if (columns > fixed && strlen(state) > columns - fixed - 1)
 		state[columns - fixed - 1] = 0;

@@ -86,7 +86,8 @@ static void note_report(struct bd_training_report *report, const struct bd_loop 
 	size_t size = sizeof report->note;
 	size_t length = append(report->note, size, 0, "loss %.4f", line->loss);
 	length = append_metrics(report->note, size, length, loop->window_metrics, line->metrics);
-	append(report->note, size, length, ", %.0f images/s, waited %.0f %%", line->images_per_s, 100 * line->waited_share);
+	/* A narrow terminal cuts the end off: images/s can be told from steps/s. */
+	append(report->note, size, length, ", waited %.0f %%, %.0f images/s", 100 * line->waited_share, line->images_per_s);
 }
 
 /* ---- for programs ---- */
