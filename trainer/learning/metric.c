@@ -299,7 +299,7 @@ static double area(const struct bd_metric *metric)
 	for (int i = 0; i < THRESHOLDS - 1; i++)
 		sum += (share(fp[i], negatives) - share(fp[i + 1], negatives)) *
 		       (share(tp[i], positives) + share(tp[i + 1], positives)) / 2;
-	return sum;
+	return sum < 1 ? sum : 1; /* rounding */
 }
 
 double bd_metric_result(const struct bd_metric *metric)

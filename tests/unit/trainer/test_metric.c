@@ -166,6 +166,14 @@ static void perfect_and_reversed_scores_give_auc_1_and_0(void **state)
 	struct bd_loss loss = { .kind = BD_BINARY_CROSSENTROPY };
 	assert_float_equal((float)over_batches("auc", &loss, 1, scores, &(struct bd_targets){ .classes = right }, 4, 4), 1, 1e-6);
 	assert_float_equal((float)over_batches("auc", &loss, 1, scores, &(struct bd_targets){ .classes = wrong }, 4, 4), 0, 1e-6);
+	/* one of seven positive: the sum of the trapezoids' rounded shares would pass 1 */
+	float many[67];
+	int64_t classes[67];
+	for (int i = 0; i < 67; i++) {
+		classes[i] = i % 7 == 0;
+		many[i] = classes[i] ? 1 - (float)i / 200 : (float)i / 200;
+	}
+	assert_true(over_batches("auc", &loss, 1, many, &(struct bd_targets){ .classes = classes }, 67, 7) <= 1);
 	/* a score that is no number counts somewhere and breaks nothing */
 	const float odd[2] = { NAN, INFINITY };
 	assert_true(isfinite(over_batches("auc", &loss, 1, odd, &(struct bd_targets){ .classes = right + 1 }, 2, 2)));

@@ -305,6 +305,11 @@ static void damaged_or_foreign_file_is_refused(void **state)
 	assert_int_equal(bd_weight_file_open(folder, &file, &error), -EBADMSG);
 	assert_int_equal(bd_weight_file_open("/nonexistent.h5", &file, &error), -ENOENT);
 	free(whole);
+	FILE *text = fopen(damaged, "wb");
+	fputs("weights: in words\n", text);
+	fclose(text);
+	assert_int_equal(bd_weight_file_open(damaged, &file, &error), -EBADMSG);
+	assert_non_null(strstr(error.text, "neither HDF5"));
 	if (bd_shared_path("golden/models_small/keras3_model.keras", path, sizeof path)) {
 		assert_int_equal(bd_weight_file_open(path, &file, &error), -EBADMSG);
 		assert_non_null(strstr(error.text, "model.weights.h5"));
