@@ -7,13 +7,13 @@
 
 #define FIRST_FAULTS 8
 
-int bd_job_init(struct bd_job *ret_job, const struct bd_layout *layout, struct bd_error *error)
+int bd_job_init(struct bd_job *ret_job, const struct bd_layout *layout, uint64_t staging_bytes, struct bd_error *error)
 {
 	struct bd_job *job = ret_job;
 	*job = (struct bd_job){ .row_of = calloc(layout->rows, sizeof *job->row_of) };
 	if (!job->row_of)
 		return bd_error_set(error, -ENOMEM, "out of memory");
-	int result = bd_staging_init(&job->staging, layout->rows, layout->part_count, error);
+	int result = bd_staging_init(&job->staging, layout->rows, layout->part_count, staging_bytes, error);
 	if (result < 0) {
 		free(job->row_of);
 		job->row_of = NULL;

@@ -53,7 +53,9 @@ struct bd_job {
 	uint64_t length; /* bytes used of the slot */
 };
 
-BD_MUST_CHECK int bd_job_init(struct bd_job *ret_job, const struct bd_layout *layout, struct bd_error *error);
+/* staging_bytes: what the var-len values of a batch should take (staging.h). *ret_job must not move. */
+BD_MUST_CHECK int bd_job_init(struct bd_job *ret_job, const struct bd_layout *layout, uint64_t staging_bytes,
+                              struct bd_error *error);
 /* Takes a zeroed job. */
 void bd_job_finish(struct bd_job *job);
 

@@ -114,7 +114,7 @@ static int make_ring(struct bd_pipeline *pipeline, struct bd_error *error)
 	if (!pipeline->jobs || !pipeline->behind)
 		return out_of_memory(error);
 	for (uint32_t i = 0; i < slots && result == 0; i++)
-		result = bd_job_init(&pipeline->jobs[i], &pipeline->layout, error);
+		result = bd_job_init(&pipeline->jobs[i], &pipeline->layout, bd_max_u64(staging, 1), error);
 	return result;
 }
 

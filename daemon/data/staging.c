@@ -1,6 +1,8 @@
 #include "daemon/data/staging.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,9 +11,23 @@
 /* The first buffer of a row; doubles from there. */
 #define FIRST_ROOM_BYTES 256
 
-int bd_staging_init(struct bd_staging *ret_staging, uint32_t rows, size_t part_count, struct bd_error *error)
+/*
+ * Buffers are kept for the next batch while they hold no more than is expected (bd_staging_trim): what the rows have from before and what
+ * they grow to is twice that at most.
+ */
+static uint64_t limit_of(uint64_t expected_bytes, uint32_t rows)
 {
-	*ret_staging = (struct bd_staging){ 0 };
+	uint64_t limit;
+	if (!expected_bytes || !bd_multiply_u64(expected_bytes, 2, &limit) ||
+	    !bd_add_u64(limit, (uint64_t)rows * FIRST_ROOM_BYTES, &limit))
+		return 0;
+	return limit;
+}
+
+int bd_staging_init(struct bd_staging *ret_staging, uint32_t rows, size_t part_count, uint64_t expected_bytes,
+                    struct bd_error *error)
+{
+	*ret_staging = (struct bd_staging){ .limit_bytes = limit_of(expected_bytes, rows) };
 	if (!part_count)
 		return 0;
 	struct bd_staged_row *row_array = calloc(rows, sizeof *row_array);
@@ -21,9 +37,14 @@ int bd_staging_init(struct bd_staging *ret_staging, uint32_t rows, size_t part_c
 		free(parts);
 		return bd_error_set(error, -ENOMEM, "out of memory");
 	}
-	for (uint32_t i = 0; i < rows; i++)
+	for (uint32_t i = 0; i < rows; i++) {
 		row_array[i].parts = parts + i * part_count;
-	*ret_staging = (struct bd_staging){ .row_count = rows, .part_count = part_count, .rows = row_array, .parts = parts };
+		row_array[i].staging = ret_staging;
+	}
+	ret_staging->row_count = rows;
+	ret_staging->part_count = part_count;
+	ret_staging->rows = row_array;
+	ret_staging->parts = parts;
 	return 0;
 }
 
@@ -37,10 +58,8 @@ void bd_staging_finish(struct bd_staging *staging)
 
 uint64_t bd_staging_bytes(const struct bd_staging *staging)
 {
-	uint64_t bytes = 0;
-	for (uint32_t i = 0; i < staging->row_count; i++)
-		bytes += staging->rows[i].room;
-	return bytes;
+	/* relaxed: a number, which guards no other memory */
+	return atomic_load_explicit(&staging->held_bytes, memory_order_relaxed);
 }
 
 void bd_staging_trim(struct bd_staging *staging, uint64_t limit_bytes)
@@ -53,6 +72,7 @@ void bd_staging_trim(struct bd_staging *staging, uint64_t limit_bytes)
 		row->bytes = NULL;
 		row->used = row->room = 0;
 	}
+	atomic_store_explicit(&staging->held_bytes, 0, memory_order_relaxed);
 }
 
 void bd_staged_row_reset(struct bd_staged_row *row)
@@ -60,21 +80,47 @@ void bd_staged_row_reset(struct bd_staged_row *row)
 	row->used = 0;
 }
 
+static bool hold(struct bd_staging *staging, size_t more)
+{
+	uint64_t before = atomic_fetch_add_explicit(&staging->held_bytes, more, memory_order_relaxed);
+	if (!staging->limit_bytes || (before <= staging->limit_bytes && more <= staging->limit_bytes - before))
+		return true;
+	atomic_fetch_sub_explicit(&staging->held_bytes, more, memory_order_relaxed);
+	return false;
+}
+
+/* To twice its room while there is enough, else to what is needed. */
+static int grow(struct bd_staged_row *row, size_t needed, struct bd_error *error)
+{
+	size_t room = row->room ? row->room : FIRST_ROOM_BYTES;
+	while (room < needed && bd_multiply_size(room, 2, &room))
+		;
+	if (room < needed || !hold(row->staging, room - row->room)) {
+		room = needed;
+		if (!hold(row->staging, room - row->room))
+			return bd_error_set(error, -ENOMEM,
+			                    "the batch's values need more memory than the %" PRIu64
+			                    " bytes beside its slot: a smaller batch, fewer slots or more memory helps",
+			                    row->staging->limit_bytes);
+	}
+	uint8_t *grown = realloc(row->bytes, room);
+	if (!grown) {
+		atomic_fetch_sub_explicit(&row->staging->held_bytes, room - row->room, memory_order_relaxed);
+		return bd_error_set(error, -ENOMEM, "out of memory");
+	}
+	row->bytes = grown;
+	row->room = room;
+	return 0;
+}
+
 int bd_staged_row_add(struct bd_staged_row *row, size_t bytes, size_t *ret_at, struct bd_error *error)
 {
 	size_t at = (row->used + 7) & ~(size_t)7, end;
 	if (!bd_add_size(at, bytes, &end))
 		return bd_error_set(error, -ENOMEM, "out of memory");
-	if (end > row->room) {
-		size_t room = row->room ? row->room : FIRST_ROOM_BYTES;
-		while (room < end)
-			room *= 2;
-		uint8_t *grown = realloc(row->bytes, room);
-		if (!grown)
-			return bd_error_set(error, -ENOMEM, "out of memory");
-		row->bytes = grown;
-		row->room = room;
-	}
+	int result = end > row->room ? grow(row, end, error) : 0;
+	if (result < 0)
+		return result;
 	row->used = end;
 	*ret_at = at;
 	return 0;

@@ -13,6 +13,7 @@
 #ifndef BD_DATA_STAGING_H
 #define BD_DATA_STAGING_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,21 +26,30 @@ struct bd_staged_part {
 	uint64_t units;
 };
 
+struct bd_staging;
+
 struct bd_staged_row {
+	struct bd_staging *staging; /* that it is part of */
 	uint8_t *bytes;
 	size_t used, room;
 	struct bd_staged_part *parts; /* one a var-len feature */
 };
 
 struct bd_staging {
+	uint64_t limit_bytes; /* of all rows' buffers; 0: none */
+	_Atomic uint64_t held_bytes; /* by all rows */
 	uint32_t row_count;
 	size_t part_count;
 	struct bd_staged_row *rows;
 	struct bd_staged_part *parts;
 };
 
-/* Does nothing where part_count is 0. */
-BD_MUST_CHECK int bd_staging_init(struct bd_staging *ret_staging, uint32_t rows, size_t part_count, struct bd_error *error);
+/*
+ * For batches of `rows` rows whose values should take `expected_bytes`; the buffers together never hold more than twice that, so that
+ * records which blow up fail their batch and not the host. 0: no bound. Does nothing where part_count is 0. *ret_staging must not move.
+ */
+BD_MUST_CHECK int bd_staging_init(struct bd_staging *ret_staging, uint32_t rows, size_t part_count, uint64_t expected_bytes,
+                                  struct bd_error *error);
 void bd_staging_finish(struct bd_staging *staging);
 
 /* Memory that the rows hold now. */
@@ -51,7 +61,7 @@ void bd_staging_trim(struct bd_staging *staging, uint64_t limit_bytes);
 /* Forgets what the row held. */
 void bd_staged_row_reset(struct bd_staged_row *row);
 
-/* Room for `bytes` more at an offset aligned to 8; the buffer may move, offsets stay. -ENOMEM. */
+/* Room for `bytes` more at an offset aligned to 8; the buffer may move, offsets stay. -ENOMEM: also where the staging's bound is reached. */
 BD_MUST_CHECK int bd_staged_row_add(struct bd_staged_row *row, size_t bytes, size_t *ret_at, struct bd_error *error);
 
 /* Moves the good rows together: row_of[i] is the row that becomes row i. */

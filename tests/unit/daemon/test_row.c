@@ -36,7 +36,7 @@ static void open_fixture(struct fixture *fixture, const char *features)
 		fail_msg("%s", fixture->error.text);
 	assert_int_equal(bd_row_plan_init(&fixture->plan, &fixture->layout, fixture->dataset, &fixture->error), 0);
 	assert_int_equal(bd_worker_init(&fixture->worker, 0, 1 << 20, &fixture->error), 0);
-	assert_int_equal(bd_staging_init(&fixture->staging, ROWS, fixture->layout.part_count, &fixture->error), 0);
+	assert_int_equal(bd_staging_init(&fixture->staging, ROWS, fixture->layout.part_count, 0, &fixture->error), 0);
 	fixture->slot_bytes = fixture->layout.var_offset + bd_layout_var_bytes(&fixture->layout, 4096);
 	fixture->slot = aligned_alloc(64, (fixture->slot_bytes + 63) / 64 * 64);
 	memset(fixture->slot, 0xee, fixture->slot_bytes);
