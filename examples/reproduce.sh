@@ -18,6 +18,9 @@ pictures=${PICTURES:-$shared/data/cats_vs_dogs}
 squeezenet=${SQUEEZENET_WEIGHTS:-$shared/data/weights/squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5}
 vgg16=${VGG16_WEIGHTS:-}
 steps=${STEPS:-500} batch=${BATCH:-20}
+# 25 points a curve
+every=$((steps / 25))
+[ $every -ge 1 ] || every=1
 work=$root/build/reproduce
 
 [ -d "$pictures/train/cats" ] && [ -d "$pictures/test/dogs" ] || {
@@ -100,7 +103,7 @@ train() {
 	times >times
 	begin=$(now) cpu=$(children_s)
 	"$bin/batchtrain" train model.yaml --data "$data-train.yaml" --eval-data "$data-test.yaml" --model-dir "model-$name" --steps "$steps" --batch "$batch" \
-		--report-every 20 --seed 1 --json "$@" >"$name.json"
+		--report-every $every --seed 1 --json "$@" >"$name.json"
 	calculate '%.2f' "$(now) - $begin" >"$name.wall"
 	times >times
 	calculate '%.2f' "$(children_s) - $cpu" >"$name.cpu"
