@@ -97,26 +97,28 @@ struct bd_micro {
 	enum bd_clamp clamp;
 };
 
-BD_INLINE void bd_micro_store(const struct bd_micro *m, bd_vector value, float *c, int j)
+/* Sums of a block whose last columns are not C's: they come and go through memory, one function for all shapes of block. */
+static __attribute__((noinline, unused)) void bd_micro_load_edge(const struct bd_micro *m, const float *c, int rows, int pitch,
+                                                                 float *ret_sums)
+{
+	for (int i = 0; i < rows; i++)
+		for (int j = 0; j < pitch; j++)
+			ret_sums[i * pitch + j] = (size_t)j < m->columns ? c[(size_t)i * m->c_pitch + (size_t)j] : 0;
+}
+
+static __attribute__((noinline, unused)) void bd_micro_store_edge(const struct bd_micro *m, const float *sums, int rows, int pitch,
+                                                                  float *c)
+{
+	for (int i = 0; i < rows; i++)
+		for (int j = 0; j < pitch && (size_t)j < m->columns; j++)
+			c[(size_t)i * m->c_pitch + (size_t)j] = sums[i * pitch + j];
+}
+
+BD_INLINE bd_vector bd_micro_finish(const struct bd_micro *m, bd_vector value, int j)
 {
 	if (m->bias)
 		value += bd_load(m->bias + j * BD_VL);
-	value = m->clamp == BD_CLAMP_NONE ? value : bd_clamp(value, m->clamp);
-	size_t first = (size_t)j * BD_VL;
-	if (first + BD_VL <= m->columns)
-		bd_store(c + first, value);
-	else if (first < m->columns)
-		bd_store_part(c + first, value, m->columns - first);
-}
-
-BD_INLINE bd_vector bd_micro_begin(const struct bd_micro *m, const float *c, int j)
-{
-	size_t first = (size_t)j * BD_VL;
-	if (!m->accumulate || first >= m->columns)
-		return (bd_vector){ 0 };
-	if (first + BD_VL <= m->columns)
-		return bd_load(c + first);
-	return bd_load_part(c + first, m->columns - first);
+	return m->clamp == BD_CLAMP_NONE ? value : bd_clamp(value, m->clamp);
 }
 
 /* rows and nv are constants at every call. a_k is 1 or (transposed) a_row is 1. */
@@ -125,8 +127,14 @@ BD_INLINE void bd_micro_block(const struct bd_micro *m, const float *a, const fl
 {
 	bd_vector sum[BD_MR][BD_NV];
 	const size_t a_row = transposed ? 1 : m->a_row, a_k = transposed ? m->a_k : 1, b_pitch = m->b_pitch;
+	const bool edge = m->columns < (size_t)nv * BD_VL;
+	float sums[BD_MR * BD_NR] __attribute__((aligned(64)));
+	if (m->accumulate && edge)
+		bd_micro_load_edge(m, c, rows, nv * BD_VL, sums);
+	const float *begin = edge ? sums : c;
+	const size_t begin_pitch = edge ? (size_t)(nv * BD_VL) : m->c_pitch;
 	BD_UNROLL for (int i = 0; i < rows; i++) BD_UNROLL for (int j = 0; j < nv; j++)
-		sum[i][j] = bd_micro_begin(m, c + (size_t)i * m->c_pitch, j);
+		sum[i][j] = m->accumulate ? bd_load(begin + (size_t)i * begin_pitch + j * BD_VL) : (bd_vector){ 0 };
 	for (size_t segment = 0; segment < m->segments; segment++) {
 		const float *from = a + segment * m->a_segment;
 		for (size_t k = m->k; k; k--) {
@@ -138,8 +146,12 @@ BD_INLINE void bd_micro_block(const struct bd_micro *m, const float *a, const fl
 			b += b_pitch;
 		}
 	}
+	float *to = edge ? sums : c;
+	const size_t to_pitch = edge ? (size_t)(nv * BD_VL) : m->c_pitch;
 	BD_UNROLL for (int i = 0; i < rows; i++) BD_UNROLL for (int j = 0; j < nv; j++)
-		bd_micro_store(m, sum[i][j], c + (size_t)i * m->c_pitch, j);
+		bd_store(to + (size_t)i * to_pitch + j * BD_VL, bd_micro_finish(m, sum[i][j], j));
+	if (edge)
+		bd_micro_store_edge(m, sums, rows, nv * BD_VL, c);
 }
 
 #define BD_MICRO_CASE(n)                                                                                                           \
