@@ -96,8 +96,27 @@ int bd_write_full(int fd, const void *bytes, size_t length, struct bd_error *err
 	return 0;
 }
 
+/* A copy of the descriptor, so that the end of the output leaves stdout open. */
+static int open_standard_output(struct bd_output *ret_output, struct bd_error *error)
+{
+	struct bd_output output = { .path = strdup("standard output") };
+	int fd = output.path ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : -1;
+	output.stream = fd < 0 ? NULL : fdopen(fd, "w");
+	if (output.stream) {
+		*ret_output = output;
+		return 0;
+	}
+	int code = -errno;
+	if (fd >= 0)
+		close(fd);
+	free(output.path);
+	return bd_error_set(error, code, "standard output: cannot write: %s", strerror(-code));
+}
+
 int bd_output_open(struct bd_output *ret_output, const char *path, bool force, struct bd_error *error)
 {
+	if (!strcmp(path, "-"))
+		return open_standard_output(ret_output, error);
 	if (!force && access(path, F_OK) == 0)
 		return bd_error_set(error, -EEXIST, "%s: is there already; --force replaces it", path);
 	struct bd_output output = { .path = strdup(path), .replace = force };
@@ -160,18 +179,19 @@ static int publish(const struct bd_output *output)
 int bd_output_commit(struct bd_output *output, struct bd_error *error)
 {
 	int result = 0;
-	if (fflush(output->stream) != 0 || ferror(output->stream) || fsync(fileno(output->stream)) != 0)
+	bool file = output->temporary;
+	if (fflush(output->stream) != 0 || ferror(output->stream) || (file && fsync(fileno(output->stream)) != 0))
 		result = errno ? -errno : -EIO;
 	if (fclose(output->stream) != 0 && !result)
 		result = -errno;
 	output->stream = NULL;
-	if (!result)
+	if (!result && file)
 		result = publish(output);
 	if (result)
 		bd_error_set(error, result, "%s: cannot write: %s", output->path, strerror(-result));
-	else
+	else if (file)
 		sync_folder(output->path);
-	if (result)
+	if (result && file)
 		unlink(output->temporary);
 	free(output->path);
 	free(output->temporary);
@@ -183,7 +203,8 @@ void bd_output_abandon(struct bd_output *output)
 {
 	if (output->stream) {
 		fclose(output->stream);
-		unlink(output->temporary);
+		if (output->temporary)
+			unlink(output->temporary);
 	}
 	free(output->path);
 	free(output->temporary);

@@ -34,11 +34,12 @@ BD_MUST_CHECK int bd_write_full(int fd, const void *bytes, size_t length, struct
 
 /*
  * An output file that appears whole or not at all: written under a temporary name in its folder, renamed by bd_output_commit.
+ * The path "-" is standard output, of which nothing can be taken back.
  * Zeroed is a valid, finished state.
  */
 struct bd_output {
 	FILE *stream; /* to write to; fileno() gives the descriptor */
-	char *path, *temporary;
+	char *path, *temporary; /* temporary: NULL for standard output */
 	bool replace;
 };
 

@@ -240,29 +240,58 @@ void bd_arguments_finish(struct bd_arguments *arguments)
 	*arguments = (struct bd_arguments){ 0 };
 }
 
+static const struct bd_subcommand *find_subcommand(const struct bd_subcommand *commands, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+/* Options may stand before the command: its name is the first word that is one, and goes to the front. */
+static void command_to_front(const struct bd_subcommand *commands, size_t count, int argc, char **argv)
+{
+	int at = 1;
+	while (at < argc && !find_subcommand(commands, count, argv[at]))
+		at++;
+	if (at >= argc || argv[1][0] != '-')
+		return;
+	char *name = argv[at];
+	memmove(argv + 2, argv + 1, ((size_t)at - 1) * sizeof *argv);
+	argv[1] = name;
+}
+
+static int refuse_subcommand(const char *program, const struct bd_subcommand *commands, size_t count, const char *name)
+{
+	const char *names[64] = { NULL };
+	for (size_t i = 0; i < count && i + 1 < sizeof names / sizeof *names; i++)
+		names[i] = commands[i].name;
+	const char *nearest = name[0] == '-' ? NULL : bd_nearest_word(name, names);
+	struct bd_error error;
+	if (name[0] == '-')
+		bd_error_set(&error, -EINVAL, "no command is given; --help lists them");
+	else
+		bd_error_set(&error, -EINVAL, "unknown command '%s'%s%s%s", name,
+		             nearest ? "; did you mean '" : "; --help lists them", nearest ? nearest : "", nearest ? "'?" : "");
+	bd_print_error(program, &error);
+	return BD_EXIT_USAGE;
+}
+
 int bd_subcommand_run(const char *program, const char *summary, const struct bd_subcommand *commands, size_t count, int argc,
                       char **argv)
 {
+	command_to_front(commands, count, argc, argv);
 	const char *name = argc > 1 ? argv[1] : "--help";
-	for (size_t i = 0; i < count; i++)
-		if (!strcmp(commands[i].name, name))
-			return commands[i].run(argc - 1, argv + 1);
+	const struct bd_subcommand *command = find_subcommand(commands, count, name);
+	if (command)
+		return command->run(argc - 1, argv + 1);
 	if (!strcmp(name, "--version")) {
 		printf("%s %s\n", program, BD_VERSION);
 		return BD_EXIT_DONE;
 	}
 	bool help = argc > 1 && (!strcmp(name, "--help") || !strcmp(name, "-h"));
-	if (argc > 1 && !help) {
-		const char *names[64] = { NULL };
-		for (size_t i = 0; i < count && i + 1 < sizeof names / sizeof *names; i++)
-			names[i] = commands[i].name;
-		const char *nearest = bd_nearest_word(name, names);
-		struct bd_error error;
-		bd_error_set(&error, -EINVAL, "unknown command '%s'%s%s%s", name,
-		             nearest ? "; did you mean '" : "; --help lists them", nearest ? nearest : "", nearest ? "'?" : "");
-		bd_print_error(program, &error);
-		return BD_EXIT_USAGE;
-	}
+	if (argc > 1 && !help)
+		return refuse_subcommand(program, commands, count, name);
 	FILE *out = help ? stdout : stderr;
 	fprintf(out, "Usage: %s COMMAND ...\n\n%s\n\nCommands (COMMAND --help says more):\n", program, summary);
 	for (size_t i = 0; i < count; i++)

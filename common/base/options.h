@@ -80,7 +80,10 @@ BD_MUST_CHECK int bd_command_parse(const struct bd_command *command, int argc, c
                                    struct bd_error *error);
 void bd_arguments_finish(struct bd_arguments *arguments);
 
-/* A program with sub-commands. `run` gets argv from its own name on and returns an exit status. */
+/*
+ * A program with sub-commands. `run` gets argv from its own name on and returns an exit status. Options may also stand before the
+ * command's name: argv is put in order.
+ */
 struct bd_subcommand {
 	const char *name, *summary;
 	int (*run)(int argc, char **argv);

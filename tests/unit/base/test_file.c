@@ -113,9 +113,35 @@ static void folders_are_made_with_their_parents(void **state)
 	free(path);
 }
 
+static void a_hyphen_is_standard_output(void **state)
+{
+	(void)state;
+	int ends[2], kept = dup(STDOUT_FILENO);
+	char got[8] = "";
+	fflush(stdout);
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(dup2(ends[1], STDOUT_FILENO), STDOUT_FILENO);
+	struct bd_output output;
+	int opened = bd_output_open(&output, "-", false, NULL), committed = -1;
+	if (opened == 0) {
+		fputs("hello", output.stream);
+		committed = bd_output_commit(&output, NULL);
+	}
+	dup2(kept, STDOUT_FILENO);
+	close(kept);
+	close(ends[1]);
+	assert_int_equal(opened, 0);
+	assert_int_equal(committed, 0);
+	assert_int_equal(read(ends[0], got, sizeof got), 5);
+	assert_string_equal(got, "hello");
+	close(ends[0]);
+	assert_int_not_equal(access("-", F_OK), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_hyphen_is_standard_output),
 		cmocka_unit_test(output_appears_whole_on_commit),
 		cmocka_unit_test(output_that_cannot_be_written_leaves_the_old_file),
 		cmocka_unit_test(missing_file_is_named),

@@ -1,6 +1,7 @@
 #include "common/base/options.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/test.h"
@@ -69,6 +70,32 @@ static void options_stand_anywhere(void **state)
 	assert_null(idx.items);
 }
 
+static int seen_count;
+static char seen[3][16];
+
+static int see(int argc, char **argv)
+{
+	seen_count = argc;
+	for (int i = 0; i < argc; i++)
+		snprintf(seen[i], sizeof seen[i], "%s", argv[i]);
+	return 77;
+}
+
+static void options_stand_before_a_subcommand(void **state)
+{
+	(void)state;
+	static const struct bd_subcommand commands[] = { { "read", "reads", see }, { "status", "tells", see } };
+	const char *before[] = { "p", "--connect", "x", "status", NULL }, *none[] = { "p", "--json", NULL },
+		   *word[] = { "p", "x", "status", NULL };
+	assert_int_equal(bd_subcommand_run("p", "", commands, 2, 4, (char **)before), 77);
+	assert_int_equal(seen_count, 3);
+	assert_string_equal(seen[0], "status");
+	assert_string_equal(seen[1], "--connect");
+	assert_string_equal(seen[2], "x");
+	assert_int_equal(bd_subcommand_run("p", "", commands, 2, 2, (char **)none), BD_EXIT_USAGE);
+	assert_int_equal(bd_subcommand_run("p", "", commands, 2, 3, (char **)word), BD_EXIT_USAGE);
+}
+
 static void wrong_usage_is_one_clear_line(void **state)
 {
 	(void)state;
@@ -93,6 +120,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options_stand_anywhere),
+		cmocka_unit_test(options_stand_before_a_subcommand),
 		cmocka_unit_test(wrong_usage_is_one_clear_line),
 	};
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);
