@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/arithmetic.h"
+#include "common/base/units.h"
 #include "common/record/dataset_parts.h"
 
 static const char *const type_names[] = { "image", "int64", "float", "bytes", NULL };
@@ -93,11 +94,26 @@ static int parse_image(const struct bd_yaml_node *node, struct bd_feature *featu
 	return 0;
 }
 
+/* Where a key of `node` looks like 'type', the error names it. */
+static bool is_type_misspelt(const struct bd_yaml_node *node, struct bd_error *error)
+{
+	static const char *const keys[] = { "type", NULL };
+	for (size_t i = 0; i < bd_yaml_count(node); i++)
+		if (bd_nearest_word(bd_yaml_key(node, i), keys)) {
+			bd_yaml_error(bd_yaml_value(node, i), error, "unknown key '%s' in a feature; did you mean 'type'?",
+			              bd_yaml_key(node, i));
+			return true;
+		}
+	return false;
+}
+
 static int parse_feature(const char *name, const struct bd_yaml_node *node, struct bd_feature *feature, struct bd_error *error)
 {
 	if (bd_yaml_kind(node) != BD_YAML_MAPPING)
 		return bd_yaml_error(node, error, "feature '%s' is a mapping: {type: int64}", name);
 	const struct bd_yaml_node *type = bd_yaml_find(node, "type");
+	if (!type && is_type_misspelt(node, error))
+		return -EINVAL;
 	if (!type)
 		return bd_yaml_error(node, error, "feature '%s' has no 'type': image, int64, float or bytes", name);
 	int choice, result = bd_yaml_get_choice(type, "type", type_names, &choice, error);

@@ -57,9 +57,14 @@ uint64_t bd_shard_index_limit(const struct bd_index_options *options)
 	return options->memory_limit_bytes ? options->memory_limit_bytes : BD_SHARD_INDEX_MEMORY_BYTES;
 }
 
-static bool right_compression(const struct bd_shard_index *index, const struct bd_index_options *options)
+bool bd_shard_index_same_compression(int fd, const struct bd_shard_index *index, const struct bd_index_options *options)
 {
-	return options->compression == BD_COMPRESSION_AUTO || options->compression == index->compression;
+	uint8_t magic[BD_COMPRESSION_MAGIC_BYTES];
+	size_t length;
+	if (options->compression != BD_COMPRESSION_AUTO)
+		return options->compression == index->compression;
+	return bd_file_read_full(fd, magic, sizeof magic, 0, &length, NULL) == 0 &&
+	       bd_compression_detect(magic, length) == index->compression;
 }
 
 int bd_shard_index_open_fd(int fd, const char *path, const struct bd_index_options *options, struct bd_shard_index **ret_index,
@@ -72,7 +77,8 @@ int bd_shard_index_open_fd(int fd, const char *path, const struct bd_index_optio
 	struct bd_shard_key key = bd_shard_key_of(&status);
 	if (options->cache_folder)
 		index = bd_shard_index_load_cached(options->cache_folder, &key);
-	if (index && right_compression(index, options) && bd_shard_index_memory(index) <= bd_shard_index_limit(options)) {
+	if (index && bd_shard_index_same_compression(fd, index, options) &&
+	    bd_shard_index_memory(index) <= bd_shard_index_limit(options)) {
 		*ret_index = index;
 		return 0;
 	}

@@ -35,6 +35,9 @@ struct bd_shard_index *bd_shard_index_create(void);
 /* Bytes that an index may take. */
 uint64_t bd_shard_index_limit(const struct bd_index_options *options);
 
+/* Was the index made with the compression that the options ask for, or with `auto` the file's first bytes show? */
+bool bd_shard_index_same_compression(int fd, const struct bd_shard_index *index, const struct bd_index_options *options);
+
 /* Walks the shard. Fills everything but the key of a zeroed index. */
 BD_MUST_CHECK int bd_shard_index_build(int fd, const struct bd_index_options *options, struct bd_shard_index *index,
                                        struct bd_error *error);

@@ -106,16 +106,6 @@ static bool is_younger(const char *path, const struct bd_shard_key *key)
 	return stat(path, &status) == 0 && S_ISREG(status.st_mode) && bd_shard_key_of(&status).mtime_ns >= key->mtime_ns;
 }
 
-static bool same_compression(int fd, const struct bd_shard_index *index, const struct bd_index_options *options)
-{
-	uint8_t magic[BD_COMPRESSION_MAGIC_BYTES];
-	size_t length;
-	if (options->compression != BD_COMPRESSION_AUTO)
-		return options->compression == index->compression;
-	return bd_file_read_full(fd, magic, sizeof magic, 0, &length, NULL) == 0 &&
-	       bd_compression_detect(magic, length) == index->compression;
-}
-
 static struct bd_shard_index *load(int fd, const char *path, const struct bd_shard_key *key, const struct bd_index_options *options)
 {
 	uint8_t *bytes;
@@ -130,7 +120,7 @@ static struct bd_shard_index *load(int fd, const char *path, const struct bd_sha
 	free(bytes);
 	if (!index)
 		return NULL;
-	bool good = index->key.size == key->size && same_compression(fd, index, options);
+	bool good = index->key.size == key->size && bd_shard_index_same_compression(fd, index, options);
 	if (good && index->compression == BD_COMPRESSION_NONE)
 		good = headers_are_there(fd, index);
 	if (!good) {

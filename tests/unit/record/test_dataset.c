@@ -218,6 +218,8 @@ static void wrong_words_are_told_with_their_line(void **state)
 		{ "shards: a\nfeatures:\n  x: {type: flot}\n", "line 3:", -EINVAL },
 		{ "shards: a\nfeatures:\n  x: {type: flot}\n", "float", -EINVAL },
 		{ "shards: a\nfeatures:\n  x: {shape: [3]}\n", "no 'type'", -EINVAL },
+		{ "shards: a\nfeatures:\n  x: {tipe: int64}\n", "line 3: unknown key 'tipe' in a feature; did you mean 'type'?",
+		  -EINVAL },
 		{ "shards: a\nfeatures:\n  x: {type: int64, shpe: [3]}\n", "did you mean 'shape'?", -EINVAL },
 		{ "shards: a\nfeatures:\n  x: {type: int64, shape: 3}\n", "'shape' is a list", -EINVAL },
 		{ "shards: a\nfeatures:\n  x: {type: int64, shape: [0]}\n", "line 3:", -EINVAL },

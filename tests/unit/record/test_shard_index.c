@@ -225,6 +225,27 @@ static void changed_shard_is_noticed_and_indexed_again(void **state)
 	shard_free(&shard);
 }
 
+/* A dataset file that says gzip of a plain shard must not spoil the shard for those that say auto. */
+static void an_index_of_another_compression_is_not_used(void **state)
+{
+	(void)state;
+	struct shard shard = shard_of(5, 100);
+	struct bd_index_options wrong = { .compression = BD_COMPRESSION_GZIP, .cache_folder = cache };
+	struct bd_index_options options = { .compression = BD_COMPRESSION_AUTO, .cache_folder = cache };
+	size_t damaged;
+	write_file(shard_path, shard.bytes, shard.length);
+	struct bd_shard_index *index = open_index(&wrong);
+	bd_shard_index_damage(index, &damaged);
+	assert_int_equal(damaged, 1);
+	bd_shard_index_destroy(index);
+	index = open_index(&options);
+	bd_shard_index_damage(index, &damaged);
+	assert_int_equal(damaged, 0);
+	assert_int_equal(bd_shard_index_count(index), 5);
+	bd_shard_index_destroy(index);
+	shard_free(&shard);
+}
+
 /* The numbers of a forged file with a right checksum are checked one by one. */
 static void every_forged_word_of_a_cache_file_is_refused_or_harmless(void **state)
 {
@@ -570,6 +591,7 @@ static void real_files_are_read_by_their_index(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(an_index_of_another_compression_is_not_used),
 		TEST(records_of_all_compressions_are_read_from_anywhere),
 		TEST(several_members_have_access_points_too),
 		TEST(access_points_are_bounded),
