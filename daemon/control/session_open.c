@@ -112,7 +112,9 @@ static void on_failed(void *context, const struct bd_error *error)
 		refuse_open(session, error);
 		return;
 	}
-	bd_log(BD_LOG_WARN, "stream %llu failed: %s", (unsigned long long)session->member->live->id, error->text);
+	/* A private daemon writes to the terminal on which its client says the same. */
+	bd_log(session->server->is_private ? BD_LOG_INFO : BD_LOG_WARN, "stream %llu failed: %s",
+	       (unsigned long long)session->member->live->id, error->text);
 	session->state = BD_WIRE_ENDED;
 	int result = bd_control_session_send_error(session, error);
 	(void)result; /* closed then */
