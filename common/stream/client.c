@@ -66,11 +66,11 @@ int bd_client_open_session(struct bd_client *client, bool interruptible, struct 
 		return result < 0 ? result : bd_session_start_take(socket, interruptible, ret_session, error);
 	}
 	result = client->child.pid ? bd_child_connect(&client->child, &socket, error) : -ECONNRESET;
-	if (result == 0) {
+	if (result == 0)
 		result = bd_session_start_take(socket, interruptible, ret_session, error);
-		if (result != -ECONNRESET && result != -EPIPE)
-			return result;
-	}
+	/* Anything else, no descriptors left for one, is no reason to end a daemon that serves other streams. */
+	if (result != -ECONNRESET && result != -EPIPE)
+		return result;
 	/* The first time, or it was killed: a new one has no memory of the old, and needs none. */
 	bd_child_finish(&client->child, false);
 	result = bd_child_start(&client->options, &client->child, error);

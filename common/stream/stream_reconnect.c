@@ -13,6 +13,7 @@
 #define RECONNECT_LONGEST_NS UINT64_C(2000000000)
 /* A daemon that dies again and again without a batch in between is killed by this stream itself. */
 #define RECONNECTS_WITHOUT_BATCH 8
+
 int bd_stream_fail(struct bd_stream *stream, int code, const struct bd_error *error)
 {
 	struct bd_error failure = { .text = "the stream failed" };
@@ -76,6 +77,8 @@ static int attempt(struct bd_stream *stream, uint64_t deadline_ns, struct bd_err
 		if (result < 0)
 			return result;
 		result = bd_stream_begin_opening(stream, error);
+		if (result == -EINTR) /* says nothing about the daemon: the next call tries again */
+			return result;
 		if (result < 0)
 			return note_failed_attempt(stream, result, false, error);
 	}

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -228,6 +231,64 @@ static void a_restarted_daemon_goes_on_with_the_next_batch(void **state)
 	bd_stream_position(stream, &epoch, &number);
 	assert_int_equal(epoch, position.epoch);
 	assert_int_equal(number, position.batch);
+	bd_stream_close(stream);
+	bd_client_close(client);
+	bd_fake_daemon_kill(daemon);
+}
+
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+/* Accepts, and does not greet. */
+static int listen_only(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", socket_path);
+	unlink(socket_path);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	return fd;
+}
+
+static void a_signal_while_reconnecting_does_not_fail_the_stream(void **state)
+{
+	(void)state;
+	struct bd_fake_daemon *daemon = start((struct bd_fake_options){ .records = 0 });
+	struct bd_client *client = connect_client();
+	struct bd_stream_request request = request_of(2);
+	request.interruptible = true;
+	struct bd_stream *stream = open_stream(client, &request);
+	struct bd_error error = { .code = 0 };
+	struct bd_order order;
+	struct bd_order_position position = { 0, 0 };
+	struct bd_batch batch;
+	int result, interrupted = 0, batches = 0;
+	assert_int_equal(bd_order_init(&order, RECORDS, &request.spec, NULL), 0);
+	bd_fake_daemon_kill(daemon);
+	int listener = listen_only();
+	const struct sigaction action = { .sa_handler = on_alarm };
+	const struct itimerval often = { .it_interval.tv_usec = 50000, .it_value.tv_usec = 50000 }, never = { 0 };
+	assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
+	while ((result = bd_stream_next(stream, -1, &batch, &error)) == 0 || (result == -EINTR && interrupted < 10)) {
+		if (result < 0 && ++interrupted == 3) {
+			assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
+			close(listener);
+			unlink(socket_path);
+			daemon = start((struct bd_fake_options){ .records = 0 });
+		}
+		if (result < 0)
+			continue;
+		assert_batch(&batch, &order, &position);
+		bd_stream_release(stream, &batch);
+		batches++;
+	}
+	assert_int_equal(result, -ENODATA);
+	assert_int_equal(batches, (2 * RECORDS + 29) / 30);
 	bd_stream_close(stream);
 	bd_client_close(client);
 	bd_fake_daemon_kill(daemon);
@@ -467,6 +528,7 @@ int main(void)
 		cmocka_unit_test(a_restarted_daemon_goes_on_with_the_next_batch),
 		cmocka_unit_test(a_daemon_that_dies_while_opening_is_an_error_at_first),
 		cmocka_unit_test(a_failed_stream_gives_its_good_batches_first),
+		cmocka_unit_test(a_signal_while_reconnecting_does_not_fail_the_stream),
 		cmocka_unit_test(a_slow_consumer_goes_on_privately),
 		cmocka_unit_test(a_refusal_is_the_daemons_own_words),
 		cmocka_unit_test(no_daemon_is_one_clear_line),
