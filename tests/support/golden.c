@@ -10,7 +10,9 @@
 bool bd_shared_path(const char *relative, char *ret_path, size_t size)
 {
 	const char *root = getenv("BATCHD_SHARED");
-	snprintf(ret_path, size, "%s/%s", root ? root : "../shared", relative);
+	char *folder = realpath(root ? root : "../shared", NULL); /* absolute: tests put it into dataset files that lie elsewhere */
+	snprintf(ret_path, size, "%s/%s", folder ? folder : "../shared", relative);
+	free(folder);
 	return access(ret_path, R_OK) == 0;
 }
 
