@@ -66,6 +66,7 @@ static void leave(int number)
 	_exit(BD_EXIT_DONE);
 }
 
+/* Says itself what goes wrong: a private daemon's client may have said it already. */
 static int run(const struct line *line, struct bd_config *config_take, struct bd_error *error)
 {
 	static struct bd_server server;
@@ -75,8 +76,11 @@ static int run(const struct line *line, struct bd_config *config_take, struct bd
 		.private_fd = line->private_given ? (int)line->private_fd : -1,
 	};
 	int result = bd_server_init(&server, &options, error);
-	if (result < 0)
+	if (result < 0) {
+		if (!server.client_knows)
+			bd_log(BD_LOG_ERROR, "%s", error->text);
 		return result;
+	}
 	bd_server_run(&server);
 	signal(SIGALRM, leave);
 	alarm(BD_LEAVE_S);
@@ -132,6 +136,8 @@ int main(int argc, char **argv)
 		bd_config_finish(&config);
 	} else if (result == 0) {
 		result = run(&line, &config, &error);
+		bd_arguments_finish(&arguments);
+		return result < 0 ? BD_EXIT_FAILED : BD_EXIT_DONE;
 	}
 	bd_arguments_finish(&arguments);
 	if (result < 0)

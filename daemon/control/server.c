@@ -336,15 +336,12 @@ static int start_serving(struct bd_server *server, int private_fd, struct bd_err
 }
 
 /* A private daemon's client waits for the answer to its HELLO: it learns why there is none. */
-static void tell_private_client(int private_fd, const struct bd_error *error)
+static bool tell_private_client(int private_fd, const struct bd_error *error)
 {
 	Batchd__Error message = BATCHD__ERROR__INIT;
 	message.code = error->code;
 	message.text = (char *)error->text;
-	if (private_fd < 0)
-		return;
-	int result = bd_wire_send(private_fd, BATCHD__TYPE__TYPE_ERROR, &message.base, NULL, 0, false, NULL);
-	(void)result; /* it may be gone */
+	return private_fd >= 0 && bd_wire_send(private_fd, BATCHD__TYPE__TYPE_ERROR, &message.base, NULL, 0, false, NULL) == 0;
 }
 
 int bd_server_init(struct bd_server *server, const struct bd_server_options *options, struct bd_error *error)
@@ -371,7 +368,7 @@ int bd_server_init(struct bd_server *server, const struct bd_server_options *opt
 		}
 	}
 	if (result < 0) {
-		tell_private_client(options->private_fd, error);
+		server->client_knows = tell_private_client(options->private_fd, error);
 		bd_listener_close(&server->listener);
 		bd_config_finish(&server->config);
 		return result;

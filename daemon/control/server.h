@@ -48,6 +48,7 @@ struct bd_server {
 	struct bd_config config;
 	const char *config_path;
 	bool is_private;
+	bool client_knows; /* a private client was told why there is no server */
 	struct bd_engine *engine;
 	struct bd_stream_table streams;
 	struct bd_quota quota;
