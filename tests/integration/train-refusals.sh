@@ -15,6 +15,10 @@ refuses 2 "steps or --epochs" "$bin/batchtrain" train "$WORK/model.yaml" --data 
 refuses 2 "checkpoint-every" "$bin/batchtrain" train "$WORK/model.yaml" --checkpoint-evry 3
 refuses 2 "give --model-dir" "$bin/batchtrain" evaluate --data "$WORK/data/test.yaml"
 
+refuses 1 "240 records never fill a batch of 500" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/x" --epochs 2 \
+	--remainder drop --batch 500 --quiet
+refuses 1 "memory bound of" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/x" --steps 1 --memory 64KiB --quiet
+
 # wrong model files
 sed 's/units: 16/unit: 16/' "$WORK/model.yaml" >"$WORK/bad.yaml"
 refuses 1 "bad.yaml: line 9: .*'units'" run "$WORK/bad.yaml" "$WORK/x"

@@ -230,7 +230,15 @@ static int open_data(struct bd_train *train, struct bd_error *error)
 		return 0;
 	}
 	r = bd_train_open_data(train, error);
-	return r < 0 ? r : bd_saving_check_records(&train->saving, bd_feed_records(train->feed), error);
+	if (r < 0)
+		return r;
+	uint64_t records = bd_feed_records(train->feed);
+	if (train->spec.remainder == BD_REMAINDER_DROP && records < train->spec.batch)
+		return bd_error_set(error, -EINVAL,
+		                    "%s: %" PRIu64 " records never fill a batch of %" PRIu32
+		                    ": make --batch smaller or give --remainder short",
+		                    train->train_data, records, train->spec.batch);
+	return bd_saving_check_records(&train->saving, records, error);
 }
 
 static uint64_t total_steps(const struct bd_train *train, uint64_t per_epoch)
