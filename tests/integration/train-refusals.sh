@@ -34,6 +34,8 @@ refuses 1 "no loss" run "$WORK/bad.yaml" "$WORK/x"
 refuses 1 "nowhere.h5" run "$WORK/bad.yaml" "$WORK/x"
 refuses 1 "nowhere.yaml" run "$WORK/nowhere.yaml" "$WORK/x"
 refuses 1 "nowhere.yaml" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/nowhere.yaml" --model-dir "$WORK/x" --steps 1 --quiet
+refuses 1 "nowhere.yaml" run "$WORK/model.yaml" "$WORK/unseen" --eval-data "$WORK/nowhere.yaml"
+! ls "$WORK"/unseen/checkpoint-* 2>/dev/null || fail "data to evaluate on was looked for after training only"
 refuses 1 "no model directory" "$bin/batchtrain" evaluate --model-dir "$WORK/data" --data "$WORK/data/test.yaml" --quiet
 
 # wrong checkpoints

@@ -229,7 +229,10 @@ static int open_data(struct bd_train *train, struct bd_error *error)
 		train->loop.options.steps = train->loop.state.step;
 		return 0;
 	}
-	r = bd_train_open_data(train, error);
+	if (train->eval_data)
+		r = bd_train_check_evaluation(train, error);
+	if (r == 0)
+		r = bd_train_open_data(train, error);
 	if (r < 0)
 		return r;
 	uint64_t records = bd_feed_records(train->feed);

@@ -50,6 +50,9 @@ struct bd_train {
 BD_MUST_CHECK int bd_train_open(struct bd_train *train, const struct bd_stream_request *request, struct bd_feed **ret_feed,
                                 struct bd_error *error);
 
+/* Whether --eval-data is there and fits: said before hours of training, not after them. */
+BD_MUST_CHECK int bd_train_check_evaluation(struct bd_train *train, struct bd_error *error);
+
 /* The training data from the loop's position on: the stream, or features kept by --cache-features. Sets train->feed. */
 BD_MUST_CHECK int bd_train_open_data(struct bd_train *train, struct bd_error *error);
 

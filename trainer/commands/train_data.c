@@ -124,6 +124,18 @@ int bd_train_open_data(struct bd_train *train, struct bd_error *error)
 	return train->cache_features ? open_cached(train, error) : open_training(train, error);
 }
 
+int bd_train_check_evaluation(struct bd_train *train, struct bd_error *error)
+{
+	struct bd_stream_request request;
+	struct bd_feed *feed = NULL;
+	bd_data_request_once(&request, train->eval_data, 1);
+	request.on_progress = show_progress;
+	request.context = train;
+	int r = bd_train_open(train, &request, &feed, error);
+	bd_feed_close(feed);
+	return r;
+}
+
 int bd_train_open_evaluation(void *context, struct bd_feed **ret_feed, struct bd_error *error)
 {
 	struct bd_train *train = context;
