@@ -146,7 +146,7 @@ int bd_weight_file_open(const char *path, struct bd_weight_file *ret_file, struc
 		result = open_hdf5(&file, error);
 	else if (!memcmp(signature, "PK\x03\x04", 4))
 		result = bd_error_set(error, -EBADMSG, "%s: a .keras archive; unpack it and use the model.weights.h5 in it", path);
-	else if (signature[4] || signature[5] || signature[6] || signature[7]) /* a safetensors header of 4 GiB and more */
+	else if (memcmp(signature + 4, "\0\0\0\0", 4) != 0) /* a safetensors header of 4 GiB and more */
 		result = bd_error_set(error, -EBADMSG, "%s: neither HDF5 (.h5) nor safetensors", path);
 	else
 		result = open_safetensors(&file, error);
