@@ -80,19 +80,21 @@ static int parse_document(const struct bd_yaml_node *root, const char *folder, s
 	return bd_dataset_parse_features(features, sequence, dataset, error);
 }
 
-static int parse_yaml(struct bd_yaml *yaml, const char *name, const char *folder, struct bd_dataset **ret_dataset,
-                      struct bd_error *error)
+static int parse_yaml(struct bd_yaml *yaml, const char *name, const char *folder, const struct bd_dataset_guard *guard,
+                      struct bd_dataset **ret_dataset, struct bd_error *error)
 {
 	struct bd_dataset *dataset = calloc(1, sizeof *dataset);
 	if (!dataset)
 		return no_memory(error);
 	dataset->skip_limit = 0.01;
+	dataset->guard = guard;
 	dataset->name = strdup(name);
 	int result = dataset->name ? parse_document(bd_yaml_root(yaml), folder, dataset, error) : no_memory(error);
 	if (result < 0) {
 		bd_dataset_destroy(dataset);
 		return result;
 	}
+	dataset->guard = NULL;
 	*ret_dataset = dataset;
 	return 0;
 }
@@ -110,11 +112,11 @@ static char *absolute_folder(const char *folder)
 	return joined;
 }
 
-static int parse_in_folder(struct bd_yaml *yaml, const char *name, const char *folder, struct bd_dataset **ret_dataset,
-                           struct bd_error *error)
+static int parse_in_folder(struct bd_yaml *yaml, const char *name, const char *folder, const struct bd_dataset_guard *guard,
+                           struct bd_dataset **ret_dataset, struct bd_error *error)
 {
 	char *absolute = folder ? absolute_folder(folder) : NULL;
-	int result = absolute ? parse_yaml(yaml, name, absolute, ret_dataset, error) : no_memory(error);
+	int result = absolute ? parse_yaml(yaml, name, absolute, guard, ret_dataset, error) : no_memory(error);
 	free(absolute);
 	return result;
 }
@@ -126,7 +128,7 @@ int bd_dataset_load(const char *path, struct bd_dataset **ret_dataset, struct bd
 	if (result < 0)
 		return result;
 	char *folder = bd_path_folder(path);
-	result = parse_in_folder(yaml, path, folder, ret_dataset, error);
+	result = parse_in_folder(yaml, path, folder, NULL, ret_dataset, error);
 	free(folder);
 	bd_yaml_destroy(yaml);
 	return result;
@@ -135,11 +137,17 @@ int bd_dataset_load(const char *path, struct bd_dataset **ret_dataset, struct bd
 int bd_dataset_parse(const char *name, const char *folder, const char *text, size_t length, struct bd_dataset **ret_dataset,
                      struct bd_error *error)
 {
+	return bd_dataset_parse_guarded(name, folder, text, length, NULL, ret_dataset, error);
+}
+
+int bd_dataset_parse_guarded(const char *name, const char *folder, const char *text, size_t length,
+                             const struct bd_dataset_guard *guard, struct bd_dataset **ret_dataset, struct bd_error *error)
+{
 	struct bd_yaml *yaml;
 	int result = bd_yaml_load_text(name, text, length, &yaml, error);
 	if (result < 0)
 		return result;
-	result = parse_in_folder(yaml, name, folder, ret_dataset, error);
+	result = parse_in_folder(yaml, name, folder, guard, ret_dataset, error);
 	bd_yaml_destroy(yaml);
 	return result;
 }

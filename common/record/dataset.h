@@ -52,6 +52,18 @@ struct bd_feature {
 enum bd_dataset_source { BD_SOURCE_TFRECORD, BD_SOURCE_FOLDER, BD_SOURCE_FILES };
 enum bd_on_error { BD_ON_ERROR_FAIL, BD_ON_ERROR_SKIP };
 
+/*
+ * What whoever asks may see of the file system, where that is less than this process may: files that are looked for on another user's
+ * behalf must not tell him what lies in folders that are closed to him.
+ */
+struct bd_dataset_guard {
+	/* Opens a folder for listing: 0 or -errno with the reason. */
+	int (*open_folder)(void *context, const char *path, int *ret_fd, struct bd_error *error);
+	/* 0: there is something, and the way to it is open; -ENOENT; another -errno with the reason: he cannot know. */
+	int (*look)(void *context, const char *path, struct bd_error *error);
+	void *context;
+};
+
 struct bd_dataset {
 	char *name; /* the dataset file, for messages */
 	enum bd_dataset_source source;
@@ -65,6 +77,7 @@ struct bd_dataset {
 	size_t feature_count;
 	enum bd_on_error on_error;
 	double skip_limit; /* 0..1 */
+	const struct bd_dataset_guard *guard; /* while it is parsed; else NULL */
 };
 
 /*
@@ -76,6 +89,11 @@ BD_MUST_CHECK int bd_dataset_load(const char *path, struct bd_dataset **ret_data
 /* The same from the text of such a file; relative paths are relative to `folder`. */
 BD_MUST_CHECK int bd_dataset_parse(const char *name, const char *folder, const char *text, size_t length,
                                    struct bd_dataset **ret_dataset, struct bd_error *error);
+
+/* The same, seeing no more than the guard allows. A path that it does not let see may be among the dataset's: opening it is refused later. */
+BD_MUST_CHECK int bd_dataset_parse_guarded(const char *name, const char *folder, const char *text, size_t length,
+                                           const struct bd_dataset_guard *guard, struct bd_dataset **ret_dataset,
+                                           struct bd_error *error);
 void bd_dataset_destroy(struct bd_dataset *dataset);
 
 #endif

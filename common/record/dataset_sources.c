@@ -1,10 +1,12 @@
 /* The key `shards` of a dataset file: globs, lists, image folders, lists of pictures. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/base/arithmetic.h"
 #include "common/base/file.h"
@@ -49,6 +51,99 @@ static int compare_texts(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* ---- on another user's behalf ---- */
+
+/* 0: the path may be looked at; -ENOENT; other -errno: not by whoever asks. */
+static int look(const struct bd_dataset *dataset, const char *path, struct bd_error *error)
+{
+	return dataset->guard ? dataset->guard->look(dataset->guard->context, path, error) : 0;
+}
+
+static int open_folder(const struct bd_dataset_guard *guard, const char *path, int *ret_fd, struct bd_error *error)
+{
+	if (guard)
+		return guard->open_folder(guard->context, path, ret_fd, error);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return bd_error_set(error, -errno, "%s: cannot list the folder: %s", path, strerror(errno));
+	*ret_fd = fd;
+	return 0;
+}
+
+/* glob() hands no context to its functions. */
+static _Thread_local struct {
+	const struct bd_dataset_guard *guard;
+	struct bd_error refusal; /* the first; code 0: none */
+} globbing;
+
+static void note_refusal(const struct bd_error *reason)
+{
+	if (reason->code != -ENOENT && !globbing.refusal.code)
+		globbing.refusal = *reason;
+	errno = -reason->code;
+}
+
+static void *guarded_opendir(const char *path)
+{
+	struct bd_error reason;
+	int fd;
+	if (open_folder(globbing.guard, path, &fd, &reason) < 0) {
+		note_refusal(&reason);
+		return NULL;
+	}
+	DIR *folder = fdopendir(fd);
+	if (!folder)
+		close(fd);
+	return folder;
+}
+
+static struct dirent *guarded_readdir(void *folder)
+{
+	return readdir(folder);
+}
+
+static void guarded_closedir(void *folder)
+{
+	closedir(folder);
+}
+
+static bool may_stat(const char *path)
+{
+	struct bd_error reason;
+	if (globbing.guard->look(globbing.guard->context, path, &reason) == 0)
+		return true;
+	note_refusal(&reason);
+	return false;
+}
+
+static int guarded_stat(const char *path, struct stat *ret_status)
+{
+	return may_stat(path) ? stat(path, ret_status) : -1;
+}
+
+static int guarded_lstat(const char *path, struct stat *ret_status)
+{
+	return may_stat(path) ? lstat(path, ret_status) : -1;
+}
+
+/* Returns what glob() does; *ret_refusal has code 0 where nothing was refused. */
+static int guarded_glob(const struct bd_dataset_guard *guard, const char *pattern, glob_t *found, struct bd_error *ret_refusal)
+{
+	*ret_refusal = (struct bd_error){ 0 };
+	if (!guard)
+		return glob(pattern, GLOB_NOSORT, NULL, found);
+	globbing.guard = guard;
+	globbing.refusal.code = 0;
+	found->gl_opendir = guarded_opendir;
+	found->gl_readdir = guarded_readdir;
+	found->gl_closedir = guarded_closedir;
+	found->gl_stat = guarded_stat;
+	found->gl_lstat = guarded_lstat;
+	int status = glob(pattern, GLOB_NOSORT | GLOB_ALTDIRFUNC, NULL, found);
+	*ret_refusal = globbing.refusal;
+	return status;
+}
+
 /* ---- globs ---- */
 
 /* The folder's own stars and brackets stand for themselves. NULL without memory. */
@@ -88,15 +183,16 @@ static bool is_index_of_a_match(const glob_t *found, const char *path)
 	return match;
 }
 
-static int append_matches(const struct bd_yaml_node *node, const char *pattern, glob_t *found, struct bd_dataset *dataset,
-                          struct bd_error *error)
+static int append_matches(const struct bd_yaml_node *node, const char *pattern, glob_t *found, const struct bd_error *refusal,
+                          struct bd_dataset *dataset, struct bd_error *error)
 {
 	size_t before = dataset->path_count;
 	if (found->gl_pathc)
 		qsort(found->gl_pathv, found->gl_pathc, sizeof *found->gl_pathv, compare_texts);
 	for (size_t i = 0; i < found->gl_pathc; i++) {
 		const char *path = found->gl_pathv[i];
-		if (!is_file(path) || is_index_of_a_match(found, path))
+		int seen = look(dataset, path, NULL);
+		if (seen == -ENOENT || (seen == 0 && !is_file(path)) || is_index_of_a_match(found, path))
 			continue;
 		int result = append_path(dataset, strdup(path), 0, error);
 		if (result < 0)
@@ -104,6 +200,11 @@ static int append_matches(const struct bd_yaml_node *node, const char *pattern, 
 	}
 	if (dataset->path_count > before)
 		return 0;
+	if (refusal->code) {
+		if (error)
+			*error = *refusal;
+		return refusal->code;
+	}
 	bd_yaml_error(node, error, "no file matches '%s'", pattern);
 	if (error)
 		error->code = -ENOENT;
@@ -117,9 +218,10 @@ static int append_glob(const struct bd_yaml_node *node, const char *folder, cons
 	if (!joined)
 		return no_memory(error);
 	glob_t found = { 0 };
-	int status = glob(joined, GLOB_NOSORT, NULL, &found);
+	struct bd_error refusal;
+	int status = guarded_glob(dataset->guard, joined, &found, &refusal);
 	free(joined);
-	int result = status == GLOB_NOSPACE ? no_memory(error) : append_matches(node, pattern, &found, dataset, error);
+	int result = status == GLOB_NOSPACE ? no_memory(error) : append_matches(node, pattern, &found, &refusal, dataset, error);
 	globfree(&found);
 	return result;
 }
@@ -131,7 +233,12 @@ static int append_file(const struct bd_yaml_node *node, const char *folder, cons
 	struct stat status;
 	if (!path)
 		return no_memory(error);
-	int result = stat(path, &status) == 0 ? 0 : -errno;
+	int result = look(dataset, path, error);
+	if (result < 0 && result != -ENOENT) {
+		free(path);
+		return result;
+	}
+	result = stat(path, &status) == 0 ? 0 : -errno;
 	if (result == 0 && S_ISDIR(status.st_mode))
 		result = -EISDIR;
 	if (result == 0)
@@ -178,13 +285,16 @@ static void free_names(char **names, size_t count)
 }
 
 /* Keeps the name where it is a folder (or is a file). Returns 0 or -ENOMEM. */
-static int keep_entry(const char *folder, const char *name, bool folders, char **names, size_t *count)
+static int keep_entry(const struct bd_dataset *dataset, const char *folder, const char *name, bool folders, char **names,
+                      size_t *count)
 {
 	char *path = bd_path_join(folder, name);
 	struct stat status;
 	if (!path)
 		return -ENOMEM;
-	bool keep = stat(path, &status) == 0 && (folders ? S_ISDIR(status.st_mode) : S_ISREG(status.st_mode));
+	int seen = look(dataset, path, NULL);
+	bool keep = seen == 0 ? stat(path, &status) == 0 && (folders ? S_ISDIR(status.st_mode) : S_ISREG(status.st_mode))
+	                      : seen != -ENOENT;
 	free(path);
 	if (!keep)
 		return 0;
@@ -196,20 +306,25 @@ static int keep_entry(const char *folder, const char *name, bool folders, char *
 }
 
 /* The names in `folder` that are folders (or are files), in byte order; none after a failure. */
-static int list_folder(const char *folder, bool folders, char ***ret_names, size_t *ret_count, struct bd_error *error)
+static int list_folder(const struct bd_dataset *dataset, const char *folder, bool folders, char ***ret_names, size_t *ret_count,
+                       struct bd_error *error)
 {
 	struct dirent **entries;
 	size_t count = 0;
 	*ret_names = NULL;
 	*ret_count = 0;
-	int found = scandir(folder, &entries, keep_visible, compare_entries);
+	int fd, result = open_folder(dataset->guard, folder, &fd, error);
+	if (result < 0)
+		return result;
+	int found = scandirat(fd, ".", &entries, keep_visible, compare_entries), code = -errno;
+	close(fd);
 	if (found < 0)
-		return bd_error_set(error, -errno, "%s: cannot list the folder: %s", folder, strerror(errno));
+		return bd_error_set(error, code, "%s: cannot list the folder: %s", folder, strerror(-code));
 	char **names = calloc((size_t)found + 1, sizeof *names);
-	int result = names ? 0 : -ENOMEM;
+	result = names ? 0 : -ENOMEM;
 	for (int i = 0; i < found; i++) {
 		if (result == 0)
-			result = keep_entry(folder, entries[i]->d_name, folders, names, &count);
+			result = keep_entry(dataset, folder, entries[i]->d_name, folders, names, &count);
 		free(entries[i]);
 	}
 	free(entries);
@@ -226,7 +341,7 @@ static int append_class(const char *folder, int64_t label, struct bd_dataset *da
 {
 	char **names;
 	size_t count;
-	int result = list_folder(folder, false, &names, &count, error);
+	int result = list_folder(dataset, folder, false, &names, &count, error);
 	for (size_t i = 0; result == 0 && i < count; i++)
 		result = append_path(dataset, bd_path_join(folder, names[i]), label, error);
 	free_names(names, count);
@@ -235,7 +350,7 @@ static int append_class(const char *folder, int64_t label, struct bd_dataset *da
 
 static int append_classes(const char *root, struct bd_dataset *dataset, struct bd_error *error)
 {
-	int result = dataset->classes ? 0 : list_folder(root, true, &dataset->classes, &dataset->class_count, error);
+	int result = dataset->classes ? 0 : list_folder(dataset, root, true, &dataset->classes, &dataset->class_count, error);
 	for (size_t i = 0; result == 0 && i < dataset->class_count; i++) {
 		char *path = bd_path_join(root, dataset->classes[i]);
 		result = path ? append_class(path, (int64_t)i, dataset, error) : no_memory(error);

@@ -293,6 +293,42 @@ int bd_access_open(struct bd_access_walk *walk, const char *path, int *ret_fd, s
 	return 0;
 }
 
+int bd_access_open_folder(struct bd_access_walk *walk, const char *path, int *ret_fd, struct bd_error *error)
+{
+	if (path[0] != '/')
+		return bd_error_set(error, -EINVAL, "%s: a path for the daemon must be absolute", path);
+	int fd = -1, opened = -1;
+	struct stat status = { 0 };
+	int result = walk_from(walk->peer, -1, path, path, &fd, &status, error);
+	if (result < 0)
+		return result;
+	if (!S_ISDIR(status.st_mode))
+		result = bd_error_set(error, -ENOTDIR, "%s: no folder", path);
+	else if (walk->peer && !(bits_of(walk->peer, fd, &status) & READ))
+		result = refused(walk->peer, path, "list the folder", error);
+	else if ((opened = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		result = bd_error_set(error, -errno, "%s: batchd itself (user %u) cannot list the folder: %s", path,
+		                      (unsigned)geteuid(), strerror(errno));
+	close(fd);
+	if (result == 0)
+		*ret_fd = opened;
+	return result;
+}
+
+int bd_access_look(struct bd_access_walk *walk, const char *path, struct bd_error *error)
+{
+	if (path[0] != '/')
+		return bd_error_set(error, -EINVAL, "%s: a path for the daemon must be absolute", path);
+	size_t folder_length = (size_t)(strrchr(path, '/') - path) + 1;
+	int fd, result = enter_folder(walk, path, folder_length, error);
+	struct stat status;
+	if (result == 0)
+		result = walk_from(walk->peer, walk->folder_fd, path + folder_length, path, &fd, &status, error);
+	if (result == 0)
+		close(fd);
+	return result;
+}
+
 /* ---- allow lists ---- */
 
 bool bd_access_list_allows(const struct bd_access_list *list, const struct bd_peer *peer)

@@ -42,6 +42,12 @@ void bd_access_walk_finish(struct bd_access_walk *walk);
 BD_MUST_CHECK int bd_access_open(struct bd_access_walk *walk, const char *path, int *ret_fd, struct bd_file_identity *ret_identity,
                                  struct bd_error *error);
 
+/* Opens the folder `path` (absolute) for listing as `walk->peer` may. Errors like bd_access_open; -ENOTDIR. */
+BD_MUST_CHECK int bd_access_open_folder(struct bd_access_walk *walk, const char *path, int *ret_fd, struct bd_error *error);
+
+/* Whether `walk->peer` can see that there is something at `path` (absolute), symbolic links followed: 0, -ENOENT, or -EACCES: it may not know. */
+BD_MUST_CHECK int bd_access_look(struct bd_access_walk *walk, const char *path, struct bd_error *error);
+
 /* Permission bits (4 read, 2 write, 1 search) that mode, owner and ACL give the peer; exposed for tests. `acl` is the value of system.posix_acl_access, or NULL. */
 unsigned bd_access_bits(const struct bd_peer *peer, uid_t owner, gid_t group, mode_t mode, const void *acl, size_t acl_bytes);
 

@@ -109,6 +109,23 @@ static int check_shards(struct bd_open_job *job, struct bd_access_walk *walk, st
 	return 0;
 }
 
+static int guard_open_folder(void *context, const char *path, int *ret_fd, struct bd_error *error)
+{
+	return bd_access_open_folder(context, path, ret_fd, error);
+}
+
+static int guard_look(void *context, const char *path, struct bd_error *error)
+{
+	return bd_access_look(context, path, error);
+}
+
+static int parse(struct bd_open_job *job, struct bd_access_walk *walk, struct bd_error *error)
+{
+	const struct bd_dataset_guard guard = { guard_open_folder, guard_look, walk };
+	return bd_dataset_parse_guarded(job->file ? job->file : job->name, job->folder, job->text, job->text_length,
+	                                job->trusted ? NULL : &guard, &job->result.dataset, error);
+}
+
 static void make_digest(struct bd_open_job *job)
 {
 	const struct bd_dataset *dataset = job->result.dataset;
@@ -130,8 +147,7 @@ static void work(uv_work_t *request)
 	bd_user_name(job->peer.uid, job->result.user, sizeof job->result.user);
 	int result = job->file ? read_file(job, &walk, error) : 0;
 	if (result == 0)
-		result = bd_dataset_parse(job->file ? job->file : job->name, job->folder, job->text, job->text_length,
-		                          &job->result.dataset, error);
+		result = parse(job, &walk, error);
 	if (result == 0 && !job->trusted)
 		result = check_shards(job, &walk, error);
 	if (result == 0)

@@ -36,6 +36,7 @@ within() { # within SECONDS COMMAND...
 	done
 }
 start() { # start ARGUMENTS...: in the background; its log is $WORK/log
+	rm -f "$WORK/log" # else the line of the one before may be found
 	"$bin/batchd" "$@" >"$WORK/log" 2>&1 </dev/null &
 	daemon=$!
 	within 20 grep -q 'ready on' "$WORK/log"
@@ -141,6 +142,21 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	chmod 700 "$WORK/data/images"
 	refuses "a folder that it may not enter" 1 "may not" bash -c "as_other read $pets --batches 1"
 	chmod 755 "$WORK/data/images"
+	# what lies in a closed folder, and whether it does, is nobody else's business: the answers are the same
+	mkdir -p "$WORK/data/closed" "$WORK/data/open"
+	echo x >"$WORK/data/closed/secret.tfrecord"
+	chmod 700 "$WORK/data/closed"
+	for name in secret.tfrecord none.tfrecord 's*' 'n*'; do
+		printf 'shards: "%s"\nfeatures: {label: {type: int64}}\n' "$WORK/data/closed/$name" >"$WORK/data/look.yaml"
+		refuses "a closed folder: $name" 1 "user 12346 may not" bash -c "as_other read $WORK/data/look.yaml --batches 1"
+	done
+	for name in secret none; do
+		ln -sf "$WORK/data/closed/$name.tfrecord" "$WORK/data/open/link.tfrecord"
+		printf 'shards: "%s"\nfeatures: {label: {type: int64}}\n' "$WORK/data/open/*.tfrecord" >"$WORK/data/look.yaml"
+		refuses "a link into a closed folder: $name" 1 "user 12346 may not" bash -c "as_other read $WORK/data/look.yaml --batches 1"
+	done
+	rm "$WORK/data/open/link.tfrecord"
+	refuses "no match in an open folder is said to be that" 1 "no file matches" bash -c "as_other read $WORK/data/look.yaml --batches 1"
 	ln -s /etc/shadow "$WORK/data/images/cats/3.png"
 	refuses "a link to what it may not read" 1 "may not read" bash -c "as_other read $pets --batches 1"
 	rm "$WORK/data/images/cats/3.png"
@@ -207,6 +223,7 @@ if [ "${BUILD##*/}" = release ] && ${CC:-cc} -shared -fPIC -w -o "$WORK/hang.so"
 	reader=$!
 	sleep 1
 	kill -TERM $daemon
+	within 10 grep -q draining "$WORK/log"
 	check "threads that hang on a disk do not keep it, exit 0" stop TERM 10
 	kill $reader 2>/dev/null
 	wait $reader 2>/dev/null
