@@ -35,7 +35,8 @@ struct bd_progress *bd_progress_create(const char *label, uint64_t total, const 
 	progress->begin_ns = progress->drawn_ns = bd_now_ns();
 	const char *kind = getenv("TERM");
 	progress->terminal = isatty(STDERR_FILENO) && kind && strcmp(kind, "dumb") != 0;
-	progress->colour = progress->terminal && !getenv("NO_COLOR");
+	const char *no_colour = getenv("NO_COLOR"); /* no-color.org: set, and not empty */
+	progress->colour = progress->terminal && (!no_colour || !*no_colour);
 	return progress;
 }
 

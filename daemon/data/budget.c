@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/units.h"
 #include "common/base/arithmetic.h"
 
 /* Paths below /sys/fs/cgroup are short; a longer one than this is none that we could read. */
@@ -18,11 +19,6 @@ void bd_budget_init(struct bd_budget *budget, uint64_t limit_bytes)
 	atomic_init(&budget->used_bytes, 0);
 }
 
-static void format_mebibytes(uint64_t bytes, char *ret_text, size_t size)
-{
-	snprintf(ret_text, size, "%.1f MiB", (double)bytes / (1024.0 * 1024.0));
-}
-
 int bd_budget_take(struct bd_budget *budget, uint64_t bytes, const char *what, struct bd_error *error)
 {
 	/* relaxed: the number guards no other memory */
@@ -30,9 +26,9 @@ int bd_budget_take(struct bd_budget *budget, uint64_t bytes, const char *what, s
 	do {
 		if (bytes > budget->limit_bytes - used) {
 			char need[32], limit[32], rest[32];
-			format_mebibytes(bytes, need, sizeof need);
-			format_mebibytes(budget->limit_bytes, limit, sizeof limit);
-			format_mebibytes(budget->limit_bytes - used, rest, sizeof rest);
+			bd_format_size(bytes, need, sizeof need);
+			bd_format_size(budget->limit_bytes, limit, sizeof limit);
+			bd_format_size(budget->limit_bytes - used, rest, sizeof rest);
 			return bd_error_set(error, -ENOMEM,
 			                    "%s: %s are needed, and of the memory bound of %s (--memory) %s are free", what, need,
 			                    limit, rest);
