@@ -55,6 +55,13 @@ touch "$WORK/killed/checkpoint-7.safetensors.a1B2c3" "$WORK/killed/checkpoint-7.
 train killed $options || fail "$(cat "$WORK/killed.log")"
 [ "$(ls "$WORK"/killed/checkpoint-7.safetensors.*)" = "$WORK/killed/checkpoint-7.safetensors.backup" ] || fail "left: $(ls "$WORK/killed")"
 
+# Killed between the best checkpoint and best.json: the next run names it.
+best=$(sed -n 's/.*"step":\([0-9]*\).*/\1/p' "$WORK/killed/best.json")
+echo '{"step":1}' >"$WORK/killed/best.json"
+# shellcheck disable=SC2086
+train killed $options || fail "$(cat "$WORK/killed.log")"
+grep -q "\"step\":$best," "$WORK/killed/best.json" || fail "best.json was not mended: $(cat "$WORK/killed/best.json")"
+
 # Ctrl-C: a checkpoint of that very step, exit 130.
 touch "$WORK/stopped.json"
 start stopped

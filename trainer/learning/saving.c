@@ -206,28 +206,34 @@ static int check_optimizer(const struct bd_saving *saving, const json_t *notes, 
 
 /* ---- save ---- */
 
-static int write_best(const struct bd_saving *saving, const struct bd_loop *loop, struct bd_error *error)
+/* `best_take` is the callee's. */
+static int write_best_json(const struct bd_saving *saving, json_t *best_take, struct bd_error *error)
 {
 	char *path = bd_path_join(saving->folder, BD_BEST_NAME);
 	struct bd_output output;
-	if (!path)
-		return bd_error_set(error, -ENOMEM, "no memory for a path");
-	int r = bd_output_open(&output, path, true, error);
+	int r = path ? bd_output_open(&output, path, true, error) : bd_error_set(error, -ENOMEM, "no memory for a path");
 	free(path);
-	if (r < 0)
+	if (r < 0) {
+		json_decref(best_take);
 		return r;
+	}
+	r = bd_json_print_line(output.stream, best_take, error);
+	if (r < 0) {
+		bd_output_abandon(&output);
+		return r;
+	}
+	return bd_output_commit(&output, error);
+}
+
+static int write_best(const struct bd_saving *saving, const struct bd_loop *loop, struct bd_error *error)
+{
 	json_t *best = json_object();
 	json_object_set_new(best, "step", json_integer((json_int_t)loop->state.step));
 	json_object_set_new(best, "loss", bd_json_real(loop->evaluation.loss));
 	for (size_t i = 0; i < loop->evaluation_metrics->count; i++)
 		json_object_set_new(best, bd_metric_name(loop->evaluation_metrics->metrics[i]),
 		                    bd_json_real(loop->evaluation.metrics[i]));
-	r = bd_json_print_line(output.stream, best, error);
-	if (r < 0) {
-		bd_output_abandon(&output);
-		return r;
-	}
-	return bd_output_commit(&output, error);
+	return write_best_json(saving, best, error);
 }
 
 int bd_saving_save(const struct bd_saving *saving, const struct bd_loop *loop, bool is_best, struct bd_error *error)
@@ -283,6 +289,38 @@ static int restore(struct bd_saving *saving, const struct bd_checkpoint_info *in
 	return r;
 }
 
+static int read_best_step(const char *folder, uint64_t *ret_step, struct bd_error *error)
+{
+	char *path = bd_path_join(folder, BD_BEST_NAME);
+	uint8_t *text = NULL;
+	size_t length;
+	json_t *best = NULL;
+	int r = path ? bd_file_read_all(path, BEST_LIMIT_BYTES, &text, &length, error)
+	             : bd_error_set(error, -ENOMEM, "no memory for a path");
+	if (r == 0)
+		r = bd_json_parse(path, (const char *)text, length, &best, error);
+	if (r == 0)
+		*ret_step = get_u64(best, "step");
+	json_decref(best);
+	free(text);
+	free(path);
+	return r;
+}
+
+/* A run killed between a best checkpoint and BD_BEST_NAME left the name of an older one, which is deleted in time. */
+static void mend_best(const struct bd_saving *saving, const struct bd_loop_state *state)
+{
+	struct bd_error ignored;
+	uint64_t step;
+	if (!state->has_best || (read_best_step(saving->folder, &step, &ignored) == 0 && step == state->best_step))
+		return;
+	json_t *best = json_object();
+	json_object_set_new(best, "step", json_integer((json_int_t)state->best_step));
+	json_object_set_new(best, "value", bd_json_real(state->best_value));
+	int r = write_best_json(saving, best, &ignored);
+	(void)r; /* a full disk: the next best one is written anew */
+}
+
 int bd_saving_load_newest(struct bd_saving *saving, struct bd_loop_state *ret_state, struct bd_metric_set *window,
                           struct bd_error *error)
 {
@@ -294,6 +332,8 @@ int bd_saving_load_newest(struct bd_saving *saving, struct bd_loop_state *ret_st
 		r = restore(saving, info, path, ret_state, window, error);
 	if (r == 0)
 		r = bd_checkpoint_load(path, saving->fingerprint, saving->tensors, saving->tensor_count, info, error);
+	if (r == 0)
+		mend_best(saving, ret_state);
 	free(path);
 	free(info);
 	return r;
@@ -309,24 +349,6 @@ int bd_saving_check_records(struct bd_saving *saving, uint64_t records, struct b
 	saving->records = records;
 	saving->has_records = true;
 	return 0;
-}
-
-static int read_best_step(const char *folder, uint64_t *ret_step, struct bd_error *error)
-{
-	char *path = bd_path_join(folder, BD_BEST_NAME);
-	uint8_t *text = NULL;
-	size_t length = 0;
-	json_t *best = NULL;
-	int r = path ? bd_file_read_all(path, BEST_LIMIT_BYTES, &text, &length, error)
-	             : bd_error_set(error, -ENOMEM, "no memory for a path");
-	if (r == 0)
-		r = bd_json_parse(path, (const char *)text, length, &best, error);
-	if (r == 0)
-		*ret_step = get_u64(best, "step");
-	json_decref(best);
-	free(text);
-	free(path);
-	return r;
 }
 
 static int find_step(const struct bd_saving *saving, uint64_t step, char **ret_path, struct bd_error *error)
