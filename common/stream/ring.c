@@ -586,11 +586,3 @@ uint64_t bd_ring_consumer_released(struct bd_ring_consumer *consumer)
 	pthread_mutex_unlock(&consumer->ring->mutex);
 	return released;
 }
-
-bool bd_ring_consumer_is_waiting(struct bd_ring_consumer *consumer)
-{
-	pthread_mutex_lock(&consumer->ring->mutex);
-	bool waiting = atomic_load(&consumer->cons->waiting) != 0 && consumer->head == consumer->released;
-	pthread_mutex_unlock(&consumer->ring->mutex);
-	return waiting;
-}

@@ -129,9 +129,6 @@ void bd_ring_consumer_held(struct bd_ring_consumer *consumer, uint32_t *ret_held
 /* Batches that it has given back so far: whoever makes no progress does not change this. */
 uint64_t bd_ring_consumer_released(struct bd_ring_consumer *consumer);
 
-/* True while it sleeps for a batch. */
-bool bd_ring_consumer_is_waiting(struct bd_ring_consumer *consumer);
-
 /* ---- the client's side ---- */
 
 struct bd_ring_view;

@@ -236,6 +236,14 @@ int bd_open_queue_add(struct bd_open_queue *queue, const struct bd_open_request 
 	return 0;
 }
 
+bool bd_open_queue_is_idle(const struct bd_open_queue *queue)
+{
+	for (const struct bd_open_job *job = queue->jobs; job; job = job->next)
+		if (job->done)
+			return false;
+	return true;
+}
+
 void bd_open_job_forget(struct bd_open_job *job)
 {
 	job->done = NULL;

@@ -60,6 +60,9 @@ BD_MUST_CHECK int bd_open_queue_add(struct bd_open_queue *queue, const struct bd
                                     void (*done)(void *context, struct bd_open_result *result), void *context,
                                     struct bd_open_job **ret_job, struct bd_error *error);
 
+/* Nobody waits for a job; forgotten ones may still be under way. */
+bool bd_open_queue_is_idle(const struct bd_open_queue *queue);
+
 /* `done` will not be called; the job frees itself when its thread comes back. */
 void bd_open_job_forget(struct bd_open_job *job);
 

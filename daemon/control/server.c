@@ -144,7 +144,7 @@ static void close_listener(struct bd_server *server)
 
 void bd_server_stream_gone(struct bd_server *server)
 {
-	if (server->draining && !server->streams.count && !server->opens.jobs)
+	if (server->draining && !server->streams.count && bd_open_queue_is_idle(&server->opens))
 		bd_server_stop(server);
 }
 

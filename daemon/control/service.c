@@ -35,11 +35,6 @@ void bd_service_stopping(void)
 	sd_notify(0, "STOPPING=1");
 }
 
-void bd_service_status(const char *status)
-{
-	sd_notifyf(0, "STATUS=%s", status);
-}
-
 uint64_t bd_service_watchdog_ms(void)
 {
 	uint64_t period_us = 0;

@@ -17,7 +17,6 @@ BD_MUST_CHECK int bd_service_listen_fd(int *ret_fd, struct bd_error *error);
 void bd_service_ready(const char *status);
 void bd_service_reloading(void);
 void bd_service_stopping(void);
-void bd_service_status(const char *status);
 
 /* How often bd_service_alive is wanted, in milliseconds: half of WatchdogSec; 0 = never. */
 uint64_t bd_service_watchdog_ms(void);
