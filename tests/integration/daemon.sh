@@ -202,7 +202,7 @@ wait $reader 2>/dev/null
 start --socket "$socket" --dataset "pets=$pets"
 "$bin/batchctl" read pets --connect "$socket" --epochs 0 --json --quiet >/dev/null 2>&1 &
 reader=$!
-within 10 sh -c "'$bin/batchctl' streams --connect '$socket' --json | grep -q dataset"
+within 10 sh -c "'$bin/batchctl' streams --connect '$socket' --json | grep -q running"
 kill -TERM $daemon
 within 10 grep -q draining "$WORK/log"
 check "draining, it still serves" kill -0 $daemon
