@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/units.h"
 #include "common/base/arithmetic.h"
+#include "common/base/units.h"
 
 /* Paths below /sys/fs/cgroup are short; a longer one than this is none that we could read. */
 #define PATH_ROOM 4096

@@ -41,8 +41,9 @@ void bd_saving_set_order(struct bd_saving *saving, const struct bd_stream_spec *
 BD_MUST_CHECK int bd_saving_save(const struct bd_saving *saving, const struct bd_loop *loop, bool is_best, struct bd_error *error);
 
 /*
- * The newest checkpoint into tensors, state and the window's metrics; best.json is written anew where a killed run left an older one. -ENOENT: the folder has none (no error text). -EINVAL: of another order,
- * with what differs. Damaged ones: bd_checkpoint_newest. The caller tells graph and optimizer (iterations).
+ * The newest checkpoint into tensors, state and the window's metrics; best.json is written anew where a killed run left an older one.
+ * -ENOENT: the folder has none (no error text). -EINVAL: of another order or optimizer, with what differs. Damaged ones:
+ * bd_checkpoint_newest. The caller tells graph and optimizer (iterations).
  */
 BD_MUST_CHECK int bd_saving_load_newest(struct bd_saving *saving, struct bd_loop_state *ret_state, struct bd_metric_set *window,
                                         struct bd_error *error);
