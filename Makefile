@@ -209,8 +209,8 @@ fuzz: ## run each fuzz target FUZZ_SECONDS seconds
 format: ## lay out the sources as .clang-format says
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 
-tidy: all ## clang-tidy over the programs' sources
-	@tests/run-tidy $(B) '$(filter-out -W% -D_FORTIFY%,$(CFLAGS))' $(COMMON_SOURCES) $(DAEMON_SOURCES) $(TRAINER_SOURCES) $(TOOLS_SOURCES)
+tidy: all compdb ## clang-tidy over the programs' sources
+	@tests/run-tidy $(COMMON_SOURCES) $(DAEMON_SOURCES) $(TRAINER_SOURCES) $(TOOLS_SOURCES)
 
 compdb: ## compile_commands.json for editors
 	@tests/make-compdb '$(CC) $(CFLAGS)' $(COMMON_SOURCES) $(DAEMON_SOURCES) $(TRAINER_SOURCES) $(TOOLS_SOURCES) >compile_commands.json

@@ -18,7 +18,7 @@ static void mark_cut(char *text, size_t size)
 	memcpy(text + size - sizeof "...", "...", sizeof "...");
 }
 
-int bd_error_set(struct bd_error *error, int code, const char *format, ...)
+int(bd_error_set)(struct bd_error *error, int code, const char *format, ...)
 {
 	if (!error)
 		return code;
