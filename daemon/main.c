@@ -56,6 +56,11 @@ static int check_line(const struct line *line, struct bd_error *error)
 		return bd_error_set(error, -EINVAL, "--private-fd is for the daemon of one client: without --config and --socket");
 	if (line->check && !line->config_path)
 		return bd_error_set(error, -EINVAL, "--check needs --config FILE");
+	if (!line->private_given && !line->config_path && !line->socket_path && !getenv("LISTEN_FDS"))
+		return bd_error_set(error, -EINVAL, "no socket to listen on: give --socket PATH, or --config FILE");
+	for (size_t i = 0; i < line->datasets.count; i++)
+		if (!strchr(line->datasets.items[i], '='))
+			return bd_error_set(error, -EINVAL, "--dataset %s: write it as NAME=FILE.yaml", line->datasets.items[i]);
 	return 0;
 }
 
@@ -64,6 +69,16 @@ static void leave(int number)
 {
 	(void)number;
 	_exit(BD_EXIT_DONE);
+}
+
+/* Are the files there? They are not read: a disk may hang. */
+static int find_datasets(const struct bd_config *config, struct bd_error *error)
+{
+	for (size_t i = 0; i < config->dataset_count; i++)
+		if (access(config->datasets[i].file, R_OK) < 0)
+			return bd_error_set(error, -errno, "dataset '%s': %s: cannot open: %s", config->datasets[i].name,
+			                    config->datasets[i].file, strerror(errno));
+	return 0;
 }
 
 /* Says itself what goes wrong: a private daemon's client may have said it already. */
@@ -134,6 +149,10 @@ int main(int argc, char **argv)
 		if (result == 0 && !arguments.quiet)
 			printf("%s: good, %zu datasets\n", line.config_path, config.dataset_count);
 		bd_config_finish(&config);
+	} else if (result == 0 && !line.config_path && find_datasets(&config, &error) < 0) {
+		/* By hand a mistake is told at once; a service starts also when a disk is not mounted yet. */
+		bd_config_finish(&config);
+		result = -EINVAL;
 	} else if (result == 0) {
 		result = run(&line, &config, &error);
 		bd_arguments_finish(&arguments);

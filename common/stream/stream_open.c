@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/stream/spec.h"
@@ -28,12 +29,18 @@ static char *absolute(const char *path)
 	return whole;
 }
 
+static bool is_file(const char *path)
+{
+	struct stat status;
+	return stat(path, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 /* A path, or a word of the daemon's configuration? Where both could be meant the file wins only for a private daemon, which has no configuration. */
 static bool means_file(const struct bd_client *client, const struct bd_stream_request *request)
 {
 	if (request->dataset_text)
 		return false;
-	return strchr(request->dataset, '/') || !client->socket_path || access(request->dataset, F_OK) == 0;
+	return strchr(request->dataset, '/') || !client->socket_path || is_file(request->dataset);
 }
 
 int bd_stream_copy_request(struct bd_stream *stream, const struct bd_stream_request *request, struct bd_error *error)

@@ -73,8 +73,9 @@ pets=$WORK/data/pets.yaml
 check "--help" "$bin/batchd" --help
 check "--version" "$bin/batchd" --version
 refuses "an unknown option names the nearest" 2 "did you mean '--socket'" "$bin/batchd" --soket x
-refuses "no socket at all" 1 "give --socket PATH" "$bin/batchd"
-refuses "a dataset without a name" 1 "NAME=FILE" "$bin/batchd" --socket "$socket" --dataset "$pets"
+refuses "no socket at all" 2 "give --socket PATH" "$bin/batchd"
+refuses "a dataset without a name" 2 "NAME=FILE" "$bin/batchd" --socket "$socket" --dataset "$pets"
+refuses "a dataset of the command line that is missing" 1 "dataset 'p'" "$bin/batchd" --socket "$socket" --dataset "p=$pets.missing"
 refuses "memory that the host does not have" 1 "memory" "$bin/batchd" --socket "$socket" --memory 900TiB
 check "and no socket file is left" test ! -e "$socket"
 refuses "--private-fd that is no socket" 1 "SOCK_SEQPACKET" "$bin/batchd" --private-fd 0
