@@ -213,7 +213,7 @@ tidy: all compdb ## clang-tidy over the programs' sources
 	@tests/run-tidy $(COMMON_SOURCES) $(DAEMON_SOURCES) $(TRAINER_SOURCES) $(TOOLS_SOURCES)
 
 compdb: ## compile_commands.json for editors
-	@tests/make-compdb '$(CC) $(CFLAGS)' $(COMMON_SOURCES) $(DAEMON_SOURCES) $(TRAINER_SOURCES) $(TOOLS_SOURCES) >compile_commands.json
+	@tests/make-compdb '$(subst ','\'',$(CC) $(CFLAGS))' $(COMMON_SOURCES) $(DAEMON_SOURCES) $(TRAINER_SOURCES) $(TOOLS_SOURCES) >compile_commands.json
 
 bench: ## microbenchmarks, loader and trainer beside the peers that are installed: build/bench/results.md
 	@tests/bench/run

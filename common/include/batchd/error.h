@@ -35,9 +35,16 @@ int bd_error_set(struct bd_error *error, int code, const char *format, ...) BD_P
 /* Puts "<formatted>: " in front of the text. Returns error->code, or -EIO where `error` is NULL: use the callee's result then. */
 int bd_error_prefix(struct bd_error *error, const char *format, ...) BD_PRINTF(2, 3);
 
-/* The static analyzer sees one file at a time: it is told that what bd_error_set returns is the code, so that no path goes on as if all were well. */
+/*
+ * The static analyzer sees one file at a time: it is told that what bd_error_set returns is the code, and that a code is
+ * negative (errno after a failed call is never 0), so that no path goes on as if all were well.
+ */
 #ifdef __clang_analyzer__
-#define bd_error_set(error, code, ...) ((void)(bd_error_set)(error, code, __VA_ARGS__), (code))
+static inline int bd_error_negative(int code)
+{
+	return code < 0 ? code : -1;
+}
+#define bd_error_set(error, code, ...) ((void)(bd_error_set)(error, code, __VA_ARGS__), bd_error_negative(code))
 #endif
 
 #ifdef __cplusplus
