@@ -264,7 +264,8 @@ static void plan(struct bd_axis *axis, enum bd_resize_method method, float *row)
 
 static void mirror_outputs(struct bd_axis *axis)
 {
-	for (uint32_t i = 0, j = axis->out - 1; i < j; i++, j--) {
+	for (uint32_t i = 0; i < axis->out / 2; i++) {
+		uint32_t j = axis->out - 1 - i;
 		int32_t start = axis->starts[i];
 		axis->starts[i] = axis->starts[j];
 		axis->starts[j] = start;

@@ -14,11 +14,13 @@ struct bd_jpeg_memory_extra {
 	struct bd_jpeg_memory_extra *next;
 };
 
-static void no_memory(j_common_ptr info)
+/* error_exit leaves by longjmp, as libjpeg demands of it: it does not come back. */
+_Noreturn static void no_memory(j_common_ptr info)
 {
 	info->err->msg_code = JERR_OUT_OF_MEMORY;
 	info->err->msg_parm.i[0] = 0;
 	info->err->error_exit(info);
+	__builtin_unreachable();
 }
 
 static void *take(j_common_ptr info, size_t bytes)

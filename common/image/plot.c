@@ -86,17 +86,23 @@ static void format_number(double value, double step, char *ret_text, size_t size
 		snprintf(ret_text, size, "%.*f", decimals, value);
 }
 
+/* The n-th multiple of the step that the axis shows. */
+static double tick(const struct axis *axis, int n)
+{
+	return (ceil(axis->low / axis->step - 1e-9) + n) * axis->step;
+}
+
 static void draw_axes(struct bd_pixels *canvas, const struct axis *x, const struct axis *y)
 {
 	char number[40];
-	for (double value = ceil(y->low / y->step - 1e-9) * y->step; value <= y->high + y->step * 1e-6; value += y->step) {
-		double at = to_pixels(y, value);
+	for (int n = 0; tick(y, n) <= y->high + y->step * 1e-6; n++) {
+		double value = tick(y, n), at = to_pixels(y, value);
 		bd_canvas_fill(canvas, LEFT_PX, (int)lrint(at), WIDTH_PX - LEFT_PX - RIGHT_PX, 1, GRID);
 		format_number(value, y->step, number, sizeof number);
 		text(canvas, LEFT_PX - 10, at - 7, 2, SOFT, number, 1);
 	}
-	for (double value = ceil(x->low / x->step - 1e-9) * x->step; value <= x->high + x->step * 1e-6; value += x->step) {
-		double at = to_pixels(x, value);
+	for (int n = 0; tick(x, n) <= x->high + x->step * 1e-6; n++) {
+		double value = tick(x, n), at = to_pixels(x, value);
 		bd_canvas_fill(canvas, (int)lrint(at), TOP_PX, 1, HEIGHT_PX - TOP_PX - BOTTOM_PX, GRID);
 		format_number(value, x->step, number, sizeof number);
 		text(canvas, at, HEIGHT_PX - BOTTOM_PX + 10, 2, SOFT, number, 0.5);
