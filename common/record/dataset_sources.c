@@ -86,7 +86,7 @@ static void note_refusal(const struct bd_error *reason)
 static void *guarded_opendir(const char *path)
 {
 	struct bd_error reason;
-	int fd;
+	int fd = -1;
 	if (open_folder(globbing.guard, path, &fd, &reason) < 0) {
 		note_refusal(&reason);
 		return NULL;
@@ -313,7 +313,7 @@ static int list_folder(const struct bd_dataset *dataset, const char *folder, boo
 	size_t count = 0;
 	*ret_names = NULL;
 	*ret_count = 0;
-	int fd, result = open_folder(dataset->guard, folder, &fd, error);
+	int fd = -1, result = open_folder(dataset->guard, folder, &fd, error);
 	if (result < 0)
 		return result;
 	int found = scandirat(fd, ".", &entries, keep_visible, compare_entries), code = -errno;
@@ -350,7 +350,14 @@ static int append_class(const char *folder, int64_t label, struct bd_dataset *da
 
 static int append_classes(const char *root, struct bd_dataset *dataset, struct bd_error *error)
 {
-	int result = dataset->classes ? 0 : list_folder(dataset, root, true, &dataset->classes, &dataset->class_count, error);
+	int result = 0;
+	if (!dataset->classes) {
+		char **names = NULL;
+		size_t count = 0;
+		result = list_folder(dataset, root, true, &names, &count, error);
+		dataset->classes = names;
+		dataset->class_count = count;
+	}
 	for (size_t i = 0; result == 0 && i < dataset->class_count; i++) {
 		char *path = bd_path_join(root, dataset->classes[i]);
 		result = path ? append_class(path, (int64_t)i, dataset, error) : no_memory(error);
