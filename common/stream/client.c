@@ -60,7 +60,7 @@ static int copy_options(struct bd_client *client, const char *socket_path, const
 
 int bd_client_open_session(struct bd_client *client, bool interruptible, struct bd_session *ret_session, struct bd_error *error)
 {
-	int socket, result;
+	int socket = -1, result;
 	if (client->socket_path) {
 		result = bd_session_connect(client->socket_path, &socket, error);
 		return result < 0 ? result : bd_session_start_take(socket, interruptible, ret_session, error);

@@ -168,8 +168,10 @@ void bd_ring_destroy(struct bd_ring *ring)
 {
 	if (!ring)
 		return;
-	while (ring->consumers)
-		bd_ring_detach(ring->consumers);
+	for (struct bd_ring_consumer *consumer = ring->consumers, *next; consumer; consumer = next) {
+		next = consumer->next;
+		bd_ring_detach(consumer);
+	}
 	munmap(ring->arena, ring->arena_bytes);
 	close(ring->arena_fd);
 	pthread_mutex_destroy(&ring->mutex);

@@ -1,5 +1,6 @@
 #include "common/stream/stream.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -36,8 +37,11 @@ static int wait_for_answer(struct bd_stream *stream, uint16_t answer, ProtobufCM
 			return result;
 		if (packet.type == answer)
 			return bd_wire_unpack(&packet, ret_message, error);
-		if (packet.type == BATCHD__TYPE__TYPE_ERROR && session->state == BD_WIRE_ENDED)
-			return bd_session_error(&packet, error);
+		if (packet.type == BATCHD__TYPE__TYPE_ERROR && session->state == BD_WIRE_ENDED) {
+			result = bd_session_error(&packet, error);
+			assert(result < 0); /* no error of a daemon's passes for an answer: there is no message */
+			return result;
+		}
 		bd_stream_note_packet(stream, &packet);
 	}
 }
