@@ -107,10 +107,12 @@ bool bd_tenant_may_last(const struct bd_tenant *tenant)
 
 static void unlink_tenant(struct bd_engine *engine, struct bd_tenant *tenant)
 {
-	struct bd_tenant **at = &engine->tenants;
-	while (*at != tenant)
-		at = &(*at)->next;
-	*at = tenant->next;
+	for (struct bd_tenant **at = &engine->tenants; *at; at = &(*at)->next) {
+		if (*at == tenant) {
+			*at = tenant->next;
+			return;
+		}
+	}
 }
 
 void bd_tenant_leave(struct bd_tenant *tenant)
