@@ -165,7 +165,7 @@ static int run_consumers(struct bench *bench, struct total *total, struct bd_err
 static int run_several(struct bench *bench, struct total *total, struct bd_error *error)
 {
 	struct bd_local_daemon local = { .pid = 0 };
-	const char *socket = bench->target.connect ? bench->target.connect : getenv("BATCHD_SOCKET");
+	const char *named = bench->target.connect, *socket = named ? named : getenv("BATCHD_SOCKET");
 	int code = 0;
 	if (!socket || !socket[0]) {
 		code = bd_local_daemon_start(&local, bench->target.memory_bytes, (uint32_t)bench->target.threads, error);
@@ -175,6 +175,7 @@ static int run_several(struct bench *bench, struct total *total, struct bd_error
 		bench->options.spec.share_start = (uint32_t)bench->consumers;
 	if (code == 0)
 		code = run_consumers(bench, total, error);
+	bench->target.connect = named; /* the local daemon's name ends with it */
 	bd_local_daemon_finish(&local);
 	return code;
 }

@@ -66,7 +66,7 @@ static int measure(struct bd_stream *stream, const struct bd_bench_options *opti
                    struct bd_error *error)
 {
 	struct bd_bench_result warm_up = { .records = 0 }, result = { .records = 0 };
-	struct bd_stream_statistics before, after;
+	struct bd_stream_statistics before = { .waited_ns = 0 }, after;
 	uint64_t duration_ns = (uint64_t)(options->seconds * NS_PER_S), warm_ns = duration_ns / WARM_UP_SHARE;
 	int code = take_one(stream, &warm_up, error);
 	uint64_t first_ns = bd_now_ns() - options->started_ns;

@@ -92,7 +92,7 @@ static int read_batches(struct reading *reading, struct bd_stream *stream, struc
 static int print_result(const struct reading *reading, struct bd_stream *stream, struct bd_error *error)
 {
 	struct bd_stream_statistics statistics;
-	json_t *quarantine;
+	json_t *quarantine = NULL;
 	int result = bd_stream_statistics(stream, &statistics, error);
 	if (result == 0)
 		result = bd_quarantine_json(stream, &quarantine, error);

@@ -80,8 +80,8 @@ static void draw(struct top *top, const struct bd_daemon_status *status, const s
 static int show_frame(struct top *top, struct bd_client *client, struct bd_error *error)
 {
 	struct bd_daemon_status status;
-	struct bd_stream_info *streams;
-	size_t count;
+	struct bd_stream_info *streams = NULL;
+	size_t count = 0;
 	int result = bd_client_status(client, &status, error);
 	if (result == 0)
 		result = bd_client_streams(client, &streams, &count, error);
