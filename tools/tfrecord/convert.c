@@ -19,7 +19,7 @@
 /* A random permutation of the pictures, by Fisher and Yates: the records' order for every later reader. */
 static uint64_t *shuffled(size_t count, uint64_t seed)
 {
-	uint64_t *order = malloc(count * sizeof *order);
+	uint64_t *order = calloc(count, sizeof *order);
 	struct bd_random random = bd_random_of(seed, 0, 0);
 	for (size_t i = 0; order && i < count; i++) {
 		size_t j = (size_t)bd_random_below(&random, i + 1);

@@ -74,7 +74,7 @@ int bd_output_set_create(const char *folder, struct bd_output_set **ret_set, str
 /* From the innermost folder out, as far as they were made here and are empty. */
 static void remove_folders(const struct bd_output_set *set)
 {
-	char *at = set->made ? strdup(set->folder) : NULL;
+	char *at = set->made && set->folder ? strdup(set->folder) : NULL;
 	while (at) {
 		bool last = !strcmp(at, set->made);
 		if (rmdir(at) != 0 || last)
