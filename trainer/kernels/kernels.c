@@ -32,7 +32,7 @@
 
 #define TABLE(suffix, its_level, rows, columns)                                                                                    \
 	{                                                                                                                          \
-		.level = its_level, .mr = rows, .nr = columns, .gemm = bd_gemm_run_##suffix,                                       \
+		.level = (its_level), .mr = (rows), .nr = (columns), .gemm = bd_gemm_run_##suffix,                                 \
 		.gemm_pack = bd_gemm_pack_run_##suffix, .winograd = bd_winograd_run_##suffix,                                      \
 		.winograd_weights = bd_winograd_weights_run_##suffix, .winograd_gradient = bd_winograd_gradient_##suffix,          \
 		.winograd_gradient_finish = bd_winograd_gradient_finish_##suffix, .depthwise_row = bd_depthwise_row_##suffix,      \

@@ -285,7 +285,7 @@ static void max_window(const struct bd_window *w, struct taps down, struct taps 
 	size_t c = 0;
 	for (; c + BD_VL <= w->channels; c += BD_VL) {
 		bd_vector top = bd_load(y + c), gradient = bd_load(dy + c);
-		bd_vector_mask left = top == top;
+		bd_vector_mask left = ~(bd_vector_mask){ 0 };
 		for (size_t ky = 0; ky < down.end - down.first; ky++)
 			for (size_t kx = 0; kx < across.end - across.first; kx++) {
 				size_t at = (ky * w->width + kx) * w->channels + c;
@@ -310,7 +310,7 @@ static void max_window_alone(const struct bd_window *w, const float *x, const fl
 {
 	for (size_t c = 0; c < w->channels; c += BD_VL) {
 		bd_vector top = bd_load(y + c), gradient = bd_load(dy + c);
-		bd_vector_mask left = top == top;
+		bd_vector_mask left = ~(bd_vector_mask){ 0 };
 		for (size_t ky = 0; ky < w->kernel_height; ky++)
 			for (size_t kx = 0; kx < w->kernel_width; kx++) {
 				size_t at = (ky * w->width + kx) * w->channels + c;
