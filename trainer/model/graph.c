@@ -157,7 +157,7 @@ static const float *kept_output(const struct bd_graph *graph, size_t index)
 const float *bd_graph_layer_output(const struct bd_graph *graph, const char *name, struct bd_shape *ret_shape)
 {
 	for (size_t i = 1; i < graph->layer_count; i++) {
-		if (strcmp(graph->layers[i].name, name))
+		if (strcmp(graph->layers[i].name, name) != 0)
 			continue;
 		*ret_shape = graph->layers[i].shape;
 		return i == graph->keep || i == graph->output ? kept_output(graph, i) : NULL;

@@ -217,7 +217,7 @@ static void fuse_tail(struct bd_graph *graph, struct bd_layer *layer)
  */
 static void fuse_pooling(struct bd_graph *graph, struct bd_layer *layer)
 {
-	if (!layer->active || strcmp(layer->type->type, "conv2d") || bd_activation_clamp(layer->activation) == BD_CLAMP_NONE)
+	if (!layer->active || strcmp(layer->type->type, "conv2d") != 0 || bd_activation_clamp(layer->activation) == BD_CLAMP_NONE)
 		return;
 	if (layer->consumer_count != 1)
 		return;
@@ -228,7 +228,7 @@ static void fuse_pooling(struct bd_graph *graph, struct bd_layer *layer)
 
 static void fuse_padding(struct bd_graph *graph, struct bd_layer *layer)
 {
-	if (strcmp(layer->type->type, "zero_padding2d") || layer->active)
+	if (strcmp(layer->type->type, "zero_padding2d") != 0 || layer->active)
 		return;
 	struct bd_layer *next = only_consumer(graph, layer);
 	if (!next || next->active || !next->type->pads || next->config.padding != BD_PADDING_VALID)

@@ -222,9 +222,11 @@ static int make_names(struct export *export, struct bd_error *error)
 {
 	size_t count = export->plan.layer_count;
 	export->names = calloc(count, sizeof *export->names);
+	if (!export->names)
+		return bd_error_set(error, -ENOMEM, "no memory for the export");
 	for (size_t i = 0; i < count; i++) {
-		export->names[i] = export->names ? strdup(export->plan.layers[i].config->name) : NULL;
-		if (!export->names || !export->names[i])
+		export->names[i] = strdup(export->plan.layers[i].config->name);
+		if (!export->names[i])
 			return bd_error_set(error, -ENOMEM, "no memory for the export");
 		for (char *c = export->names[i]; *c; c++)
 			*c = *c == '/' ? '_' : *c;

@@ -434,8 +434,9 @@ static json_t *describe(const struct bd_tensor *tensor, uint64_t begin)
 	json_t *shape = json_array();
 	for (int i = 0; i < tensor->rank; i++)
 		json_array_append_new(shape, json_integer(tensor->shape[i]));
+	uint64_t end = begin + tensor->count * sizeof(float);
 	return json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32", "shape", shape, "data_offsets", (json_int_t)begin,
-	                 (json_int_t)(begin + tensor->count * sizeof(float)));
+	                 (json_int_t)end);
 }
 
 static json_t *build_metadata(const struct bd_tensor *tensors, size_t count, const struct bd_safetensors_text *texts,

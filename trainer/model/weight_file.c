@@ -110,7 +110,9 @@ static int add_entry(struct bd_weight_file *file, const struct bd_safetensors_en
 
 static int open_safetensors(struct bd_weight_file *file, struct bd_error *error)
 {
-	int result = bd_safetensors_open(file->path, &file->safetensors, error);
+	struct bd_safetensors *opened = NULL;
+	int result = bd_safetensors_open(file->path, &opened, error);
+	file->safetensors = opened;
 	if (result == 0)
 		result = bd_safetensors_verify(file->safetensors, error);
 	for (size_t i = 0; result == 0 && i < bd_safetensors_count(file->safetensors); i++)
