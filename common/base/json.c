@@ -10,7 +10,7 @@ int bd_json_print_line(FILE *stream, json_t *value_take, struct bd_error *error)
 {
 	if (!value_take)
 		return bd_error_set(error, -ENOMEM, "no memory for a line of JSON");
-	int failed = json_dumpf(value_take, stream, JSON_COMPACT | JSON_ENCODE_ANY);
+	int failed = json_dumpf(value_take, stream, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 	json_decref(value_take);
 	if (failed || fputc('\n', stream) == EOF || fflush(stream) != 0)
 		return bd_error_set(error, -EIO, "cannot write JSON: %s", strerror(errno));
