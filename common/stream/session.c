@@ -161,8 +161,9 @@ int bd_session_ask(struct bd_session *session, uint16_t question, const Protobuf
 	uint64_t deadline_ns = bd_now_ns() + BD_SESSION_ANSWER_NS;
 	int result = bd_session_send(session, question, message, error);
 	/* A daemon that refuses may have said why and gone before it read the question. */
-	bool gone = result == -EPIPE || result == -ECONNRESET;
-	while (result == 0 || gone) {
+	if (result < 0 && result != -EPIPE && result != -ECONNRESET)
+		return result;
+	for (;;) {
 		struct bd_packet packet;
 		result = bd_session_receive(session, deadline_ns, &packet, error);
 		if (result < 0)
@@ -177,5 +178,4 @@ int bd_session_ask(struct bd_session *session, uint16_t question, const Protobuf
 			return bd_error_set(error, -EPROTO, "the daemon answered %s with %s", bd_wire_type_name(question),
 			                    packet.rule->name);
 	}
-	return result;
 }
