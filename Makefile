@@ -27,7 +27,7 @@ endif
 
 PACKAGES_COMMON := zlib libjpeg libpng libprotobuf-c yaml-0.1 jansson nettle
 PACKAGES_DAEMON := libuv libsystemd libmicrohttpd
-PACKAGES_TRAINER := openblas hdf5
+PACKAGES_TRAINER := hdf5
 PACKAGES_TESTS := cmocka
 INCLUDES := -I. -Icommon/include -I$(B) $(shell pkg-config --cflags $(PACKAGES_COMMON) $(PACKAGES_DAEMON) $(PACKAGES_TRAINER) 2>/dev/null)
 LIBS_COMMON := $(shell pkg-config --libs $(PACKAGES_COMMON) 2>/dev/null) -lm

@@ -6,7 +6,6 @@ set -eu
 : "${BUILD:=build/release}" "${WORK:?}"
 bin=$PWD/$BUILD/bin
 export LC_ALL=C
-export OPENBLAS_NUM_THREADS=1
 
 fail() {
 	echo "FAILED: $*" >&2

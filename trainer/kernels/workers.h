@@ -1,7 +1,7 @@
 /*
  * workers.h - the trainer's own threads, and the loop that runs numbered tasks on them.
  *
- * Why own: OpenBLAS' threads and OpenMP's beside them ruin each other on few cores. A task is a tile of work whose borders
+ * Why own: a BLAS' threads and OpenMP's beside them ruin each other on few cores. A task is a tile of work whose borders
  * depend on shapes only, so results are the same for any number of threads.
  * Threads: one caller at a time; it works too (as worker 0) and returns when all tasks are done. Workers spin for a
  * moment between two loops, since a step has many short ones, and then sleep.
