@@ -206,6 +206,9 @@ FUZZ_SECONDS ?= 60
 fuzz: ## run each fuzz target FUZZ_SECONDS seconds
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run-fuzz $(FUZZERS)
 
+soak: all ## an hour (SOAK_SECONDS) of trainers and daemons that are killed
+	@tests/soak
+
 format: ## lay out the sources as .clang-format says
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 
@@ -238,6 +241,6 @@ help: ## list the targets
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all unit integration check check-interop fuzz format tidy compdb bench demo install help clean FORCE
+.PHONY: all unit integration check check-interop fuzz soak format tidy compdb bench demo install help clean FORCE
 
 -include $(ALL_OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(INTEGRATION_PROGRAMS:%=%.d) $(BENCH_PROGRAMS:%=%.d) $(wildcard $(B)/*/main.d $(B)/tools/*/main.d)
