@@ -54,29 +54,30 @@ static void draw_bar(const struct bd_progress *progress, unsigned cells, char *o
 	}
 }
 
-static void format_rate(double rate, char *out, size_t size)
+/* "17 records", or for bytes "1.5 GiB" */
+static void format_amount(const struct bd_progress *progress, double amount, bool with_unit, char *out, size_t size)
 {
-	snprintf(out, size, rate < 10 ? "%.1f" : "%.0f", rate);
+	if (!strcmp(progress->unit, "bytes"))
+		bd_format_size((uint64_t)amount, out, size);
+	else
+		snprintf(out, size, amount < 10 && amount != (double)(uint64_t)amount ? "%.1f%s%s" : "%.0f%s%s", amount,
+		         with_unit ? " " : "", with_unit ? progress->unit : "");
 }
 
 static void format_state(const struct bd_progress *progress, uint64_t now, char *out, size_t size)
 {
 	double seconds = (double)(now - progress->begin_ns) * 1e-9, rate = seconds > 0 ? (double)progress->done / seconds : 0;
-	char rate_text[32], left_text[32] = "";
-	format_rate(rate, rate_text, sizeof rate_text);
+	char rate_text[48], done_text[48], total_text[48], left_text[32] = "";
+	format_amount(progress, rate, true, rate_text, sizeof rate_text);
+	format_amount(progress, (double)progress->done, !progress->total, done_text, sizeof done_text);
+	format_amount(progress, (double)progress->total, true, total_text, sizeof total_text);
 	if (progress->total && rate > 0 && progress->done < progress->total)
 		bd_format_duration((double)(progress->total - progress->done) / rate, left_text, sizeof left_text);
 	else
 		bd_format_duration(seconds, left_text, sizeof left_text);
 	bool running = progress->total && progress->done < progress->total;
-	size_t length = 0;
-	if (progress->total)
-		length += (size_t)snprintf(out, size, "%llu/%llu %s", (unsigned long long)progress->done,
-		                           (unsigned long long)progress->total, progress->unit);
-	else
-		length += (size_t)snprintf(out, size, "%llu %s", (unsigned long long)progress->done, progress->unit);
-	snprintf(out + length, size - length, "  %s %s/s  %s%s%s%s", rate_text, progress->unit, running ? "" : "in ", left_text,
-	         running ? " left" : "", progress->note[0] ? "  " : "");
+	snprintf(out, size, "%s%s%s  %s/s  %s%s%s%s", done_text, progress->total ? "/" : "", progress->total ? total_text : "",
+	         rate_text, running ? "" : "in ", left_text, running ? " left" : "", progress->note[0] ? "  " : "");
 	strncat(out, progress->note, size - strlen(out) - 1);
 }
 
@@ -147,7 +148,9 @@ void bd_progress_finish(struct bd_progress *progress)
 {
 	if (!progress)
 		return;
-	bool anything = progress->done || progress->on_line; /* a task that never began has no last state */
+	/* A task that never began has no last state, and a log needs no line of one that took no time. */
+	bool anything = progress->terminal ? progress->done || progress->on_line
+	                                   : progress->done && bd_now_ns() - progress->begin_ns > BD_NS_PER_S;
 	if (anything)
 		draw(progress, bd_now_ns());
 	if (anything && progress->terminal)
