@@ -168,8 +168,8 @@ done
 	echo
 	echo "## The loader alone"
 	echo
-	echo "Picture files: $(value bench-files.json images_per_s) images/s; TFRecord: $(value bench-records.json images_per_s) images/s," \
-		"$(calculate '%.1f' "$(value bench-records.json images_per_s) / $(value bench-files.json images_per_s)") times as fast."
+	printf 'Picture files: %.0f images/s; TFRecord: %.0f images/s, ' "$(value bench-files.json images_per_s)" "$(value bench-records.json images_per_s)"
+	echo "$(calculate '%.1f' "$(value bench-records.json images_per_s) / $(value bench-files.json images_per_s)") times as fast."
 } >>report.md
 cat report.md
 echo
