@@ -1,7 +1,7 @@
 /*
  * bench_consumer.h - one consumer of `batchctl bench`: a process of its own that takes batches as a trainer would.
  *
- * What counts is the whole way: the batch is in the consumer's hands and one row of each array was read. Nothing is counted
+ * What counts is the whole way: the batch is in the consumer's hands and one pixel row of the last picture (one row of other arrays) was read. Nothing is counted
  * before the warm-up has passed.
  */
 #ifndef BD_BATCHCTL_BENCH_CONSUMER_H
