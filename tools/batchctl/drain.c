@@ -18,26 +18,6 @@ static int print_draining(struct bd_client *client, bool json, struct bd_error *
 
 int bd_command_drain(int argc, char **argv)
 {
-	struct bd_target target;
-	struct bd_error error = { .code = 0 };
-	struct bd_arguments arguments;
-	struct bd_command command = {
-		.program = BD_BATCHCTL,
-		.name = "drain",
-		.usage = "[--connect SOCKET]",
-		.summary = "Tells a running daemon to take no new streams, and to end when its streams have.",
-	};
-	command.groups[0] = bd_target_init(&target, false);
-	int result = bd_command_parse(&command, argc, argv, &arguments, &error);
-	if (result < 0)
-		return bd_usage_error(&command, &error);
-	struct bd_client *client = NULL;
-	if (!arguments.done) {
-		result = bd_target_connect_running(&target, &client, &error);
-		if (result == 0)
-			result = print_draining(client, arguments.json, &error);
-	}
-	bd_client_close(client);
-	bd_arguments_finish(&arguments);
-	return result < 0 ? bd_target_failed(&error) : BD_EXIT_DONE;
+	return bd_target_ask("drain", "Tells a running daemon to take no new streams, and to end when its streams have.",
+	                     print_draining, argc, argv);
 }

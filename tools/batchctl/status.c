@@ -30,33 +30,19 @@ static int print_json(const struct bd_daemon_status *status, struct bd_error *er
 	                          error);
 }
 
+static int print_answer(struct bd_client *client, bool json, struct bd_error *error)
+{
+	struct bd_daemon_status status;
+	int result = bd_client_status(client, &status, error);
+	if (result < 0)
+		return result;
+	if (json)
+		return print_json(&status, error);
+	print_status(&status);
+	return 0;
+}
+
 int bd_command_status(int argc, char **argv)
 {
-	struct bd_target target;
-	struct bd_error error = { .code = 0 };
-	struct bd_arguments arguments;
-	struct bd_command command = {
-		.program = BD_BATCHCTL,
-		.name = "status",
-		.usage = "[--connect SOCKET]",
-		.summary = "What a running daemon is and holds.",
-	};
-	command.groups[0] = bd_target_init(&target, false);
-	int result = bd_command_parse(&command, argc, argv, &arguments, &error);
-	if (result < 0)
-		return bd_usage_error(&command, &error);
-	struct bd_client *client = NULL;
-	struct bd_daemon_status status;
-	if (!arguments.done) {
-		result = bd_target_connect_running(&target, &client, &error);
-		if (result == 0)
-			result = bd_client_status(client, &status, &error);
-		if (result == 0 && arguments.json)
-			result = print_json(&status, &error);
-		else if (result == 0)
-			print_status(&status);
-	}
-	bd_client_close(client);
-	bd_arguments_finish(&arguments);
-	return result < 0 ? bd_target_failed(&error) : BD_EXIT_DONE;
+	return bd_target_ask("status", "What a running daemon is and holds.", print_answer, argc, argv);
 }

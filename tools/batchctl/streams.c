@@ -46,26 +46,5 @@ static int print_streams(struct bd_client *client, bool json, struct bd_error *e
 
 int bd_command_streams(int argc, char **argv)
 {
-	struct bd_target target;
-	struct bd_error error = { .code = 0 };
-	struct bd_arguments arguments;
-	struct bd_command command = {
-		.program = BD_BATCHCTL,
-		.name = "streams",
-		.usage = "[--connect SOCKET]",
-		.summary = "The streams of a running daemon, one a line.",
-	};
-	command.groups[0] = bd_target_init(&target, false);
-	int result = bd_command_parse(&command, argc, argv, &arguments, &error);
-	if (result < 0)
-		return bd_usage_error(&command, &error);
-	struct bd_client *client = NULL;
-	if (!arguments.done) {
-		result = bd_target_connect_running(&target, &client, &error);
-		if (result == 0)
-			result = print_streams(client, arguments.json, &error);
-	}
-	bd_client_close(client);
-	bd_arguments_finish(&arguments);
-	return result < 0 ? bd_target_failed(&error) : BD_EXIT_DONE;
+	return bd_target_ask("streams", "The streams of a running daemon, one a line.", print_streams, argc, argv);
 }

@@ -108,3 +108,24 @@ int bd_target_open(struct bd_target *target, struct bd_client *client, const cha
 	target->opened = true;
 	return result;
 }
+
+int bd_target_ask(const char *name, const char *summary, bd_target_question *ask, int argc, char **argv)
+{
+	struct bd_target target;
+	struct bd_error error = { .code = 0 };
+	struct bd_arguments arguments;
+	struct bd_command command = { .program = BD_BATCHCTL, .name = name, .usage = "[--connect SOCKET]", .summary = summary };
+	command.groups[0] = bd_target_init(&target, false);
+	int result = bd_command_parse(&command, argc, argv, &arguments, &error);
+	if (result < 0)
+		return bd_usage_error(&command, &error);
+	struct bd_client *client = NULL;
+	if (!arguments.done) {
+		result = bd_target_connect_running(&target, &client, &error);
+		if (result == 0)
+			result = ask(client, arguments.json, &error);
+	}
+	bd_client_close(client);
+	bd_arguments_finish(&arguments);
+	return result < 0 ? bd_target_failed(&error) : BD_EXIT_DONE;
+}

@@ -32,6 +32,13 @@ BD_MUST_CHECK int bd_target_connect(const struct bd_target *target, struct bd_cl
 /* Connects to a running daemon only: questions to a daemon that was started for them make no sense. */
 BD_MUST_CHECK int bd_target_connect_running(const struct bd_target *target, struct bd_client **ret_client, struct bd_error *error);
 
+/*
+ * A whole command that asks a running daemon one thing: parses `argv`, connects, calls `ask`, which asks and prints (`json`: a line of JSON), and
+ * returns the exit status.
+ */
+typedef int bd_target_question(struct bd_client *client, bool json, struct bd_error *error);
+int bd_target_ask(const char *name, const char *summary, bd_target_question *ask, int argc, char **argv);
+
 /* Opens a stream, showing the index being built; *target outlives it. Interrupted by SIGINT and SIGTERM after bd_interrupt_catch. */
 BD_MUST_CHECK int bd_target_open(struct bd_target *target, struct bd_client *client, const char *dataset,
                                  const struct bd_stream_spec *spec, bool quiet, struct bd_stream **ret_stream,
