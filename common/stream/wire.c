@@ -148,6 +148,21 @@ static void take_descriptors(struct msghdr *message, struct received *ret_receiv
 	}
 }
 
+/*
+ * A side that goes while something it was sent lies unread resets the connection (unix(7)), and the reset is reported once and
+ * before the packets that it sent itself, the last of which says why it went: they are still there to be received.
+ */
+static ssize_t receive(int socket, struct msghdr *message, bool wait)
+{
+	int flags = MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT);
+	size_t control_bytes = message->msg_controllen;
+	ssize_t bytes = recvmsg(socket, message, flags);
+	if (bytes >= 0 || errno != ECONNRESET)
+		return bytes;
+	message->msg_controllen = control_bytes;
+	return recvmsg(socket, message, flags);
+}
+
 int bd_wire_receive(int socket, enum bd_wire_side from, enum bd_wire_state state, uint8_t buffer[BD_WIRE_MAX_BYTES], bool wait,
                     struct bd_packet *ret_packet, struct bd_error *error)
 {
@@ -159,7 +174,7 @@ int bd_wire_receive(int socket, enum bd_wire_side from, enum bd_wire_state state
 	struct msghdr message = {
 		.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes
 	};
-	ssize_t bytes = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | (wait ? 0 : MSG_DONTWAIT));
+	ssize_t bytes = receive(socket, &message, wait);
 	if (bytes < 0)
 		return bd_error_set(error, errno == EWOULDBLOCK ? -EAGAIN : -errno, "receiving: %s", strerror(errno));
 	if (bytes == 0)

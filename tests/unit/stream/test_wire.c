@@ -23,7 +23,8 @@ static int open_sockets(void **state)
 static int close_sockets(void **state)
 {
 	(void)state;
-	close(sockets[0]);
+	if (sockets[0] >= 0)
+		close(sockets[0]);
 	close(sockets[1]);
 	return 0;
 }
@@ -238,6 +239,26 @@ static void a_gone_peer_is_an_error_and_no_signal(void **state)
 	bd_wire_ring_doorbell(sockets[0]);
 }
 
+/* The daemon that ends at its start: it says why and closes, and the client's HELLO lies unread. */
+static void what_a_gone_peer_said_is_received(void **state)
+{
+	(void)state;
+	struct bd_packet packet;
+	ProtobufCMessage *message;
+	Batchd__Error why = BATCHD__ERROR__INIT;
+	why.code = -ENOMEM;
+	why.text = (char *)"too little memory";
+	assert_int_equal(bd_wire_send(sockets[1], BATCHD__TYPE__TYPE_HELLO, NULL, NULL, 0, true, NULL), 0);
+	assert_int_equal(bd_wire_send(sockets[0], BATCHD__TYPE__TYPE_ERROR, &why.base, NULL, 0, true, NULL), 0);
+	close(sockets[0]);
+	sockets[0] = -1;
+	assert_int_equal(receive(BD_WIRE_DAEMON, BD_WIRE_NEW, &packet), 0);
+	assert_int_equal(bd_wire_unpack(&packet, &message, NULL), 0);
+	assert_string_equal(((Batchd__Error *)message)->text, "too little memory");
+	bd_wire_free(message);
+	assert_int_equal(receive(BD_WIRE_DAEMON, BD_WIRE_NEW, &packet), -ECONNRESET);
+}
+
 static void specs_survive_the_way(void **state)
 {
 	(void)state;
@@ -315,6 +336,7 @@ int main(void)
 		TEST(the_table_is_complete_and_bounded),
 		TEST(a_full_socket_swallows_doorbells),
 		TEST(a_gone_peer_is_an_error_and_no_signal),
+		TEST(what_a_gone_peer_said_is_received),
 		TEST(specs_survive_the_way),
 		TEST(damaged_packets_never_hurt),
 	};
