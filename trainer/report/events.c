@@ -23,6 +23,10 @@
 #define SIDE_LIMITS 774
 #define LIMITS (2 * SIDE_LIMITS + 3)
 
+/* Floats by sign, exponent and 3 bits of the fraction: cells at most 12.5 % wide, so that at most two limits lie in one. */
+#define CELL_SHIFT 20
+#define CELLS (1u << (32 - CELL_SHIFT))
+
 struct bd_events {
 	char *path;
 	int fd;
@@ -32,6 +36,7 @@ struct bd_events {
 	double *limits; /* (LIMITS), rising */
 	double *counts; /* (LIMITS) */
 	double *packed_limits, *packed_counts;
+	uint16_t first_bucket[CELLS]; /* of the lowest float of each cell */
 };
 
 static double wall_time(void)
@@ -102,6 +107,27 @@ static void fill_limits(double *limits)
 	limits[LIMITS - 1] = HUGE_VAL;
 }
 
+static float lowest_of_cell(uint32_t cell)
+{
+	bool negative = cell >= CELLS / 2;
+	uint32_t bits = cell << CELL_SHIFT | (negative ? (1u << CELL_SHIFT) - 1 : 0);
+	float lowest;
+	memcpy(&lowest, &bits, sizeof lowest);
+	return lowest;
+}
+
+/* Cells of NaN and infinities keep 0: such values are left out. */
+static void fill_cells(struct bd_events *events)
+{
+	for (uint32_t cell = 0; cell < CELLS; cell++) {
+		double lowest = (double)lowest_of_cell(cell);
+		size_t bucket = 0;
+		while (isfinite(lowest) && events->limits[bucket] <= lowest)
+			bucket++;
+		events->first_bucket[cell] = (uint16_t)bucket;
+	}
+}
+
 /* TensorBoard reads files of a folder in the order of their names: seconds first, then a number for files of the same second. */
 static char *new_name(const char *folder)
 {
@@ -135,6 +161,7 @@ int bd_events_open(const char *folder, uint64_t step, struct bd_events **ret_eve
 	events->packed_limits = events->limits + 2 * (size_t)LIMITS;
 	events->packed_counts = events->limits + 3 * (size_t)LIMITS;
 	fill_limits(events->limits);
+	fill_cells(events);
 	events->fd = open(events->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
 	if (events->fd < 0)
 		result = bd_error_set(error, -errno, "%s: cannot create: %s", events->path, strerror(errno));
@@ -197,18 +224,15 @@ int bd_events_scalars(struct bd_events *events, uint64_t step, const struct bd_e
 	return result;
 }
 
-/* Index of the first limit above the value. */
-static size_t bucket_of(const double *limits, double value)
+/* Index of the first limit above the value: a model's weights are many, and a search in all limits would cost more than their step. */
+static size_t bucket_of(const struct bd_events *events, float value)
 {
-	size_t low = 0, high = LIMITS - 1;
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-		if (limits[middle] > value)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return low;
+	uint32_t bits;
+	memcpy(&bits, &value, sizeof bits);
+	size_t bucket = events->first_bucket[bits >> CELL_SHIFT];
+	while (events->limits[bucket] <= (double)value)
+		bucket++;
+	return bucket;
 }
 
 /* As TensorFlow writes it: a run of empty buckets is one, with the last limit of the run. */
@@ -243,7 +267,7 @@ int bd_events_histogram(struct bd_events *events, uint64_t step, const char *tag
 		histogram.num += 1;
 		histogram.sum += x;
 		histogram.sum_squares += x * x;
-		events->counts[bucket_of(events->limits, x)] += 1;
+		events->counts[bucket_of(events, values[i])] += 1;
 	}
 	pack_buckets(events, &histogram);
 	value.tag = (char *)(uintptr_t)tag;

@@ -14,7 +14,7 @@
 #include "tests/support/golden.h"
 #include "tests/unit/test.h"
 
-#define MAX_EVENTS 64
+#define MAX_EVENTS 4096
 
 /* All events of a file, framing checked. */
 struct read {
@@ -104,6 +104,32 @@ static void scalars_are_read_back(void **state)
 	assert_int_equal(event->summary->value[1]->value_case, BATCHD__EVENT__SUMMARY__VALUE__VALUE_SIMPLE_VALUE);
 	assert_true(event->summary->value[0]->simple_value == 0.25f && event->summary->value[1]->simple_value == 0.0f);
 	assert_true(isnan(event->summary->value[2]->simple_value));
+	release(&read);
+	bd_events_close(events);
+}
+
+/* Through all exponents, both signs: the bucket is the one whose limit is the first above the value. */
+static void histogram_puts_each_float_between_its_limits(void **state)
+{
+	(void)state;
+	enum { VALUES = 3000 };
+	struct bd_events *events;
+	float values[VALUES];
+	assert_int_equal(bd_events_open(folder, 0, &events, NULL), 0);
+	for (uint32_t i = 0; i < VALUES; i++) {
+		uint32_t bits = (i % 2) << 31 | (i / 2 * 254 / (VALUES / 2)) << 23 | (i * 2654435761u) >> 9;
+		memcpy(&values[i], &bits, sizeof bits);
+		assert_int_equal(bd_events_histogram(events, i, "w", &values[i], 1, NULL), 0);
+	}
+	struct read read = read_events(bd_events_path(events));
+	for (size_t i = 0; i < VALUES; i++) {
+		const Batchd__Event__HistogramProto *histogram = read.events[3 + i]->summary->value[0]->histo;
+		size_t bucket = 0;
+		while (histogram->bucket[bucket] <= 0)
+			bucket++;
+		assert_true(histogram->bucket_limit[bucket] > (double)values[i]);
+		assert_true(bucket == 0 || histogram->bucket_limit[bucket - 1] <= (double)values[i]);
+	}
 	release(&read);
 	bd_events_close(events);
 }
@@ -199,9 +225,13 @@ static void tensorflows_own_file_is_understood(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(file_begins_with_version_and_start),  cmocka_unit_test(scalars_are_read_back),
-		cmocka_unit_test(histogram_counts_every_finite_value), cmocka_unit_test(picture_is_read_back),
-		cmocka_unit_test(full_disk_leaves_whole_records),      cmocka_unit_test(tensorflows_own_file_is_understood),
+		cmocka_unit_test(file_begins_with_version_and_start),
+		cmocka_unit_test(scalars_are_read_back),
+		cmocka_unit_test(histogram_counts_every_finite_value),
+		cmocka_unit_test(histogram_puts_each_float_between_its_limits),
+		cmocka_unit_test(picture_is_read_back),
+		cmocka_unit_test(full_disk_leaves_whole_records),
+		cmocka_unit_test(tensorflows_own_file_is_understood),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
