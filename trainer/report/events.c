@@ -230,8 +230,9 @@ static size_t bucket_of(const struct bd_events *events, float value)
 	uint32_t bits;
 	memcpy(&bits, &value, sizeof bits);
 	size_t bucket = events->first_bucket[bits >> CELL_SHIFT];
-	while (events->limits[bucket] <= (double)value)
-		bucket++;
+	/* added, not branched upon: which way it goes is chance */
+	bucket += events->limits[bucket] <= (double)value;
+	bucket += events->limits[bucket] <= (double)value;
 	return bucket;
 }
 
@@ -252,23 +253,36 @@ static void pack_buckets(struct bd_events *events, Batchd__Event__HistogramProto
 	histogram->n_bucket_limit = histogram->n_bucket = count;
 }
 
-int bd_events_histogram(struct bd_events *events, uint64_t step, const char *tag, const float *values, size_t count,
-                        struct bd_error *error)
+static void count_values(struct bd_events *events, const float *values, size_t count, Batchd__Event__HistogramProto *ret_histogram)
 {
-	Batchd__Event__HistogramProto histogram = BATCHD__EVENT__HISTOGRAM_PROTO__INIT;
-	Batchd__Event__Summary__Value value = BATCHD__EVENT__SUMMARY__VALUE__INIT, *pointer = &value;
+	/* in registers: the message is known outside, and every value would go through its memory */
+	double sum = 0, squares = 0, least = HUGE_VAL, largest = -HUGE_VAL;
+	size_t finite = 0;
 	memset(events->counts, 0, LIMITS * sizeof *events->counts);
 	for (size_t i = 0; i < count; i++) {
 		double x = (double)values[i];
 		if (!isfinite(x))
 			continue;
-		histogram.min = histogram.num <= 0 || x < histogram.min ? x : histogram.min;
-		histogram.max = histogram.num <= 0 || x > histogram.max ? x : histogram.max;
-		histogram.num += 1;
-		histogram.sum += x;
-		histogram.sum_squares += x * x;
+		least = x < least ? x : least;
+		largest = x > largest ? x : largest;
+		finite++;
+		sum += x;
+		squares += x * x;
 		events->counts[bucket_of(events, values[i])] += 1;
 	}
+	ret_histogram->min = finite ? least : 0;
+	ret_histogram->max = finite ? largest : 0;
+	ret_histogram->num = (double)finite;
+	ret_histogram->sum = sum;
+	ret_histogram->sum_squares = squares;
+}
+
+int bd_events_histogram(struct bd_events *events, uint64_t step, const char *tag, const float *values, size_t count,
+                        struct bd_error *error)
+{
+	Batchd__Event__HistogramProto histogram = BATCHD__EVENT__HISTOGRAM_PROTO__INIT;
+	Batchd__Event__Summary__Value value = BATCHD__EVENT__SUMMARY__VALUE__INIT, *pointer = &value;
+	count_values(events, values, count, &histogram);
 	pack_buckets(events, &histogram);
 	value.tag = (char *)(uintptr_t)tag;
 	value.value_case = BATCHD__EVENT__SUMMARY__VALUE__VALUE_HISTO;
