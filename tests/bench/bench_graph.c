@@ -122,9 +122,10 @@ static void step(struct job *job, uint32_t rows)
 		return;
 	for (size_t i = 0; i < rows * bd_graph_output_count(job->graph); i++)
 		job->gradient[i] = (output[i] > 0 ? 1e-3f : -1e-3f) / (float)rows;
-	bd_graph_backward(job->graph, job->gradient);
-	uint64_t backward = bd_now_ns();
+	const struct bd_gradient_taker taker = { bd_optimizer_take, job->optimizer };
 	bd_optimizer_begin(job->optimizer);
+	bd_graph_backward(job->graph, job->gradient, &taker);
+	uint64_t backward = bd_now_ns();
 	bd_graph_parallel(job->graph, bd_optimizer_piece_count(job->optimizer), apply, job->optimizer);
 	bd_graph_trained_weights_changed(job->graph);
 	job->backward_ns += backward - forward;
@@ -163,6 +164,7 @@ static void open_job(struct job *job, const char *name, const struct settings *s
 	build(&model, name);
 	struct bd_graph_options options = { .threads = settings->threads,
 		                            .training = true,
+		                            .streams_gradients = true,
 		                            .logits = true,
 		                            .convolution = settings->exact ? BD_CONVOLUTION_EXACT : BD_CONVOLUTION_FAST };
 	if (bd_graph_create(&model, settings->batch, &options, &job->graph, &error))

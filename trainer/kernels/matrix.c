@@ -10,6 +10,10 @@
 /* Inputs of one task of the gradients. */
 #define SLICE 128
 
+/* Floats of one piece of a streamed gradient, and the inputs that make a product worth its start. */
+#define STREAM_FLOATS 32768
+#define STREAM_SLICE_MIN 16
+
 /* Rows of the batch that the kernel's gradient takes at a time. */
 #define ROWS 512
 
@@ -28,9 +32,17 @@ static bool fits_vectors(const struct bd_dense *dense)
 	return dense->units % (dense->kernels->nr / 2) == 0;
 }
 
+/* A piece stays in the second-level cache beside the weights and the optimizer's state that it changes. */
+static size_t stream_slice(const struct bd_dense *dense)
+{
+	size_t slice = STREAM_FLOATS / dense->units;
+	return slice > SLICE ? SLICE : slice < STREAM_SLICE_MIN ? STREAM_SLICE_MIN : slice;
+}
+
 size_t bd_dense_scratch_floats(const struct bd_dense *dense)
 {
 	size_t forward = fits_vectors(dense) ? 0 : panels(dense) * dense->kernels->nr * CHUNK;
+	/* the input's gradient: a slice of the kernel, packed; the kernel's: packed rows, columns of the input, a piece of the gradient */
 	size_t backward = (SLICE + dense->kernels->nr) * (dense->units + dense->kernels->nr) +
 	                  (panels(dense) * dense->kernels->nr + SLICE) * ROWS;
 	return forward > backward ? forward : backward;
@@ -47,6 +59,9 @@ struct dense_task {
 	const float *in, *kernel, *out_gradient, *bias;
 	enum bd_clamp clamp;
 	float *parts, *out;
+	size_t slice; /* inputs of one task of the kernel's gradient */
+	bd_dense_take *take; /* NULL: into out */
+	const void *context;
 };
 
 static void forward_chunk(const void *argument, size_t index, float *scratch)
@@ -133,8 +148,9 @@ static void kernel_slice(const void *argument, size_t index, float *scratch)
 {
 	const struct dense_task *task = argument;
 	const struct bd_dense *dense = task->dense;
-	size_t first = index * SLICE, count = dense->inputs - first < SLICE ? dense->inputs - first : SLICE;
+	size_t first = index * task->slice, count = dense->inputs - first < task->slice ? dense->inputs - first : task->slice;
 	float *columns = scratch + panels(dense) * dense->kernels->nr * ROWS;
+	float *gradient = task->take ? columns + SLICE * ROWS : task->out + first * dense->units;
 	for (size_t row = 0; row < task->rows; row += ROWS) {
 		size_t rows = task->rows - row < ROWS ? task->rows - row : ROWS;
 		/* rows of a wide input lie powers of two apart, where cache sets collide */
@@ -148,7 +164,7 @@ static void kernel_slice(const void *argument, size_t index, float *scratch)
 			                .a_transposed = true,
 			                .b = task->out_gradient + row * dense->units,
 			                .b_pitch = dense->units,
-			                .c = task->out + first * dense->units,
+			                .c = gradient,
 			                .c_pitch = dense->units,
 			                .accumulate = row > 0 };
 		if (!fits_vectors(dense)) {
@@ -164,11 +180,28 @@ static void kernel_slice(const void *argument, size_t index, float *scratch)
 		}
 		dense->kernels->gemm(&gemm);
 	}
+	if (task->take)
+		task->take(task->context, first * dense->units, count * dense->units, gradient);
 }
 
 void bd_dense_kernel_gradient(const struct bd_dense *dense, const struct bd_run *run, size_t rows, const float *in,
                               const float *out_gradient, float *kernel_gradient)
 {
-	struct dense_task task = { .dense = dense, .rows = rows, .in = in, .out_gradient = out_gradient, .out = kernel_gradient };
+	struct dense_task task = {
+		.dense = dense, .rows = rows, .in = in, .out_gradient = out_gradient, .out = kernel_gradient, .slice = SLICE
+	};
 	bd_run_tasks(run, divide_up(dense->inputs, SLICE), kernel_slice, &task);
+}
+
+void bd_dense_stream_kernel_gradient(const struct bd_dense *dense, const struct bd_run *run, size_t rows, const float *in,
+                                     const float *out_gradient, bd_dense_take *take, const void *context)
+{
+	struct dense_task task = { .dense = dense,
+		                   .rows = rows,
+		                   .in = in,
+		                   .out_gradient = out_gradient,
+		                   .slice = stream_slice(dense),
+		                   .take = take,
+		                   .context = context };
+	bd_run_tasks(run, divide_up(dense->inputs, task.slice), kernel_slice, &task);
 }

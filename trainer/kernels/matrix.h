@@ -24,4 +24,12 @@ void bd_dense_input_gradient(const struct bd_dense *dense, const struct bd_run *
 void bd_dense_kernel_gradient(const struct bd_dense *dense, const struct bd_run *run, size_t rows, const float *in,
                               const float *out_gradient, float *kernel_gradient);
 
+/*
+ * The same without the whole of it in memory: `take` gets floats first .. first + count - 1 of the kernel's gradient, in a buffer that it may
+ * change, each float once, on any worker. The same bits as the above.
+ */
+typedef void bd_dense_take(const void *context, size_t first, size_t count, float *gradient);
+void bd_dense_stream_kernel_gradient(const struct bd_dense *dense, const struct bd_run *run, size_t rows, const float *in,
+                                     const float *out_gradient, bd_dense_take *take, const void *context);
+
 #endif

@@ -80,6 +80,20 @@ static void forward(const struct bd_layer *layer, const struct bd_pass *pass)
 	bd_activate(layer->activation, pass->run, pass->rows, state->dense.units, state->dense.units, pass->output);
 }
 
+struct piece {
+	const struct bd_gradient_taker *taker;
+	struct bd_parameter *kernel;
+};
+
+static void take_piece(const void *context, size_t first, size_t count, float *gradient)
+{
+	const struct piece *piece = context;
+	const float *value = piece->kernel->value + first;
+	for (size_t i = 0; piece->kernel->l2 != 0 && i < count; i++)
+		gradient[i] += 2 * piece->kernel->l2 * value[i];
+	piece->taker->take(piece->taker->context, piece->kernel, first, count, gradient);
+}
+
 static void backward(const struct bd_layer *layer, const struct bd_pass *pass)
 {
 	const struct state *state = layer->state;
@@ -88,12 +102,16 @@ static void backward(const struct bd_layer *layer, const struct bd_pass *pass)
 	if (layer->parameter_count > 1 && layer->parameters[1]->gradient)
 		bd_sums(layer->kernels, pass->run, pass->rows, units, pass->output_gradient, pass->workspace,
 		        layer->parameters[1]->gradient);
-	if (layer->parameters[0]->gradient)
-		bd_dense_kernel_gradient(&state->dense, pass->run, pass->rows, pass->inputs[0], pass->output_gradient,
-		                         layer->parameters[0]->gradient);
 	if (pass->input_gradients[0])
 		bd_dense_input_gradient(&state->dense, pass->run, pass->rows, pass->output_gradient, layer->parameters[0]->value,
 		                        pass->input_gradients[0]);
+	if (layer->parameters[0]->gradient)
+		bd_dense_kernel_gradient(&state->dense, pass->run, pass->rows, pass->inputs[0], pass->output_gradient,
+		                         layer->parameters[0]->gradient);
+	/* last: who takes it changes the kernel */
+	if (layer->parameters[0]->streamed)
+		bd_dense_stream_kernel_gradient(&state->dense, pass->run, pass->rows, pass->inputs[0], pass->output_gradient,
+		                                take_piece, &(struct piece){ pass->taker, layer->parameters[0] });
 }
 
 static void finish(struct bd_layer *layer)
@@ -112,6 +130,7 @@ const struct bd_layer_type bd_layer_dense = {
 	.minimum_inputs = 1,
 	.maximum_inputs = 1,
 	.fuses = true,
+	.streams_kernel = true,
 	.configure = configure,
 	.plan = plan,
 	.pack = pack,

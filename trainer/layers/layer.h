@@ -68,6 +68,7 @@ struct bd_pass {
 	/* backward */
 	float *output_gradient; /* (rows, shape), packed; may be changed */
 	float *const *input_gradients; /* to be written; NULL where not wanted */
+	const struct bd_gradient_taker *taker; /* of streamed parameters; NULL where there are none */
 };
 
 struct bd_layer_type {
@@ -77,6 +78,7 @@ struct bd_layer_type {
 	bool fuses; /* honours norm and activation */
 	bool pads; /* honours more_pad */
 	bool writes_pitched; /* honours out_pitch */
+	bool streams_kernel; /* backward can hand the gradient of its first parameter to the taker, after all other uses of its value */
 	bool always_alias; /* flatten */
 	bool (*is_identity)(const struct bd_layer *layer); /* in inference; NULL: never */
 	int (*configure)(struct bd_layer *layer, struct bd_error *error);

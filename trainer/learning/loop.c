@@ -41,8 +41,11 @@ static void learn(struct bd_loop *loop, const struct bd_feed_batch *batch, const
 {
 	struct bd_network *network = loop->network;
 	bd_metric_set_update(loop->window_metrics, outputs, &batch->targets, batch->rows);
-	bd_graph_backward(network->graph, loop->gradient);
+	/* Large gradients meet their weights while they are in the cache. */
+	const struct bd_gradient_taker taker = { bd_optimizer_take, loop->optimizer };
 	loop->learning_rate = bd_optimizer_begin(loop->optimizer);
+	bd_graph_backward(network->graph, loop->gradient, &taker);
+	bd_optimizer_measure(loop->optimizer);
 	bd_graph_parallel(network->graph, bd_optimizer_piece_count(loop->optimizer), apply_piece, loop->optimizer);
 	bd_graph_trained_weights_changed(network->graph);
 	loop->state.window.loss_sum += loss * batch->rows;

@@ -25,6 +25,7 @@ struct bd_network_options {
 	uint32_t batch; /* rows at most */
 	uint32_t threads; /* 0 = one a processor */
 	bool training;
+	bool streams_gradients; /* as in graph.h */
 	bool exact; /* plain convolutions instead of Winograd */
 	uint64_t seed; /* of dropout and of the first weights */
 	const char *keep; /* a layer whose output is wanted; NULL */

@@ -36,6 +36,12 @@ struct piece {
 	size_t trained, first, count;
 };
 
+/* What one call of a rule changes. */
+struct run {
+	size_t first, count;
+	const float *gradient; /* (count) */
+};
+
 struct state {
 	size_t trained, slot;
 	char *name;
@@ -133,7 +139,7 @@ static bool decays(const struct bd_optimizer_config *config, const char *name)
 
 static bool is_trained(const struct bd_parameter *parameter)
 {
-	return parameter->trainable && parameter->gradient;
+	return parameter->trainable && (parameter->gradient || parameter->streamed);
 }
 
 /* Floats of one slot of a parameter, rounded up so that every slot begins on a cache line. */
@@ -148,6 +154,12 @@ static char *state_name(const struct bd_parameter *parameter, const char *slot)
 	return asprintf(&name, "optimizer/%s/%s", parameter->name, slot) < 0 ? NULL : name;
 }
 
+/* Streamed gradients come in pieces of their own. */
+static size_t piece_count(const struct bd_parameter *parameter)
+{
+	return parameter->streamed ? 0 : (parameter->count + PIECE_FLOATS - 1) / PIECE_FLOATS;
+}
+
 /* Counts what the arrays must hold. */
 static void measure(const struct bd_optimizer_config *config, struct bd_parameter *const *parameters, size_t count,
                     struct bd_optimizer *sizes, size_t *ret_floats)
@@ -159,7 +171,7 @@ static void measure(const struct bd_optimizer_config *config, struct bd_paramete
 		if (!is_trained(parameters[i]))
 			continue;
 		sizes->trained_count++;
-		sizes->piece_count += (parameters[i]->count + PIECE_FLOATS - 1) / PIECE_FLOATS;
+		sizes->piece_count += piece_count(parameters[i]);
 		sizes->state_count += slots;
 		floats += slots * slot_floats(parameters[i]);
 	}
@@ -216,8 +228,8 @@ static bool build(struct bd_optimizer *optimizer, struct bd_parameter *const *pa
 			                                      .decays = decays(&optimizer->config, parameters[i]->name) };
 		if (!add_slots(optimizer, index, &memory, &state))
 			return false;
-		for (size_t first = 0; first < parameters[i]->count; first += PIECE_FLOATS) {
-			size_t left = parameters[i]->count - first;
+		for (size_t k = 0; k < piece_count(parameters[i]); k++) {
+			size_t first = k * PIECE_FLOATS, left = parameters[i]->count - first;
 			optimizer->pieces[piece++] = (struct piece){ index, first, left < PIECE_FLOATS ? left : PIECE_FLOATS };
 		}
 		index++;
@@ -229,6 +241,10 @@ int bd_optimizer_create(const struct bd_optimizer_config *config, struct bd_para
                         struct bd_optimizer **ret_optimizer, struct bd_error *error)
 {
 	int result = check_config(config, error);
+	for (size_t i = 0; result == 0 && i < count && bd_optimizer_needs_whole_gradients(config); i++)
+		if (parameters[i]->streamed)
+			result = bd_error_set(error, -EINVAL, "optimizer: clipping by norm needs the whole gradient of %s",
+			                      parameters[i]->name);
 	if (result < 0)
 		return result;
 	struct bd_optimizer *optimizer = calloc(1, sizeof *optimizer);
@@ -269,11 +285,23 @@ static float clip_scale(const struct bd_optimizer_config *config, double norm, d
 	return (float)(norm <= limit ? 1 : limit / norm);
 }
 
-static void measure_norms(struct bd_optimizer *optimizer)
+bool bd_optimizer_needs_whole_gradients(const struct bd_optimizer_config *config)
+{
+	return config->clipnorm > 0 || config->global_clipnorm > 0;
+}
+
+double bd_optimizer_begin(struct bd_optimizer *optimizer)
+{
+	optimizer->rate = bd_schedule_at(&optimizer->config.schedule, optimizer->iterations);
+	optimizer->iterations++;
+	return optimizer->rate;
+}
+
+void bd_optimizer_measure(struct bd_optimizer *optimizer)
 {
 	const struct bd_optimizer_config *config = &optimizer->config;
 	double total = 0;
-	if (config->clipnorm <= 0 && config->global_clipnorm <= 0)
+	if (!bd_optimizer_needs_whole_gradients(config))
 		return;
 	for (size_t i = 0; i < optimizer->trained_count; i++) {
 		struct trained *trained = &optimizer->trained[i];
@@ -284,14 +312,6 @@ static void measure_norms(struct bd_optimizer *optimizer)
 	}
 	for (size_t i = 0; config->global_clipnorm > 0 && i < optimizer->trained_count; i++)
 		optimizer->trained[i].scale = clip_scale(config, sqrt(total), config->global_clipnorm);
-}
-
-double bd_optimizer_begin(struct bd_optimizer *optimizer)
-{
-	measure_norms(optimizer);
-	optimizer->rate = bd_schedule_at(&optimizer->config.schedule, optimizer->iterations);
-	optimizer->iterations++;
-	return optimizer->rate;
 }
 
 size_t bd_optimizer_piece_count(const struct bd_optimizer *optimizer)
@@ -310,7 +330,7 @@ static struct bd_update_common common_of(const struct bd_optimizer *optimizer, c
 		                          .keep = coupled ? 1 : (float)(1 - optimizer->rate * decay) };
 }
 
-static void apply_sgd(const struct bd_optimizer *optimizer, const struct trained *trained, const struct piece *piece)
+static void apply_sgd(const struct bd_optimizer *optimizer, const struct trained *trained, const struct run *run)
 {
 	const struct bd_optimizer_config *config = &optimizer->config;
 	struct bd_update_sgd update = { .common = common_of(optimizer, trained),
@@ -320,11 +340,11 @@ static void apply_sgd(const struct bd_optimizer *optimizer, const struct trained
 		                        .scaled_momentum = config->compatibility == BD_KERAS3 ||
 		                                           config->compatibility == BD_KERAS2 };
 	float *momentum = trained->slots[0];
-	optimizer->table->sgd(&update, trained->parameter->value + piece->first, trained->parameter->gradient + piece->first,
-	                      momentum ? momentum + piece->first : NULL, piece->count);
+	optimizer->table->sgd(&update, trained->parameter->value + run->first, run->gradient,
+	                      momentum ? momentum + run->first : NULL, run->count);
 }
 
-static void apply_rmsprop(const struct bd_optimizer *optimizer, const struct trained *trained, const struct piece *piece)
+static void apply_rmsprop(const struct bd_optimizer *optimizer, const struct trained *trained, const struct run *run)
 {
 	const struct bd_optimizer_config *config = &optimizer->config;
 	bool inside = config->compatibility == BD_KERAS3 || config->compatibility == BD_TF1;
@@ -339,12 +359,11 @@ static void apply_rmsprop(const struct bd_optimizer *optimizer, const struct tra
 		                            .inside = inside ? (float)config->epsilon : 0,
 		                            .outside = inside ? 0 : (float)config->epsilon };
 	float *average = trained->slots[1], *momentum = trained->slots[2];
-	optimizer->table->rmsprop(&update, trained->parameter->value + piece->first, trained->parameter->gradient + piece->first,
-	                          trained->slots[0] + piece->first, average ? average + piece->first : NULL,
-	                          momentum ? momentum + piece->first : NULL, piece->count);
+	optimizer->table->rmsprop(&update, trained->parameter->value + run->first, run->gradient, trained->slots[0] + run->first,
+	                          average ? average + run->first : NULL, momentum ? momentum + run->first : NULL, run->count);
 }
 
-static void apply_adam(const struct bd_optimizer *optimizer, const struct trained *trained, const struct piece *piece)
+static void apply_adam(const struct bd_optimizer *optimizer, const struct trained *trained, const struct run *run)
 {
 	const struct bd_optimizer_config *config = &optimizer->config;
 	double t = (double)optimizer->iterations, root = sqrt(1 - pow(config->beta_2, t));
@@ -356,15 +375,12 @@ static void apply_adam(const struct bd_optimizer *optimizer, const struct traine
 		                         .one_minus_beta_2 = (float)(1 - config->beta_2),
 		                         .epsilon = (float)epsilon };
 	float *largest = trained->slots[2];
-	optimizer->table->adam(&update, trained->parameter->value + piece->first, trained->parameter->gradient + piece->first,
-	                       trained->slots[0] + piece->first, trained->slots[1] + piece->first,
-	                       largest ? largest + piece->first : NULL, piece->count);
+	optimizer->table->adam(&update, trained->parameter->value + run->first, run->gradient, trained->slots[0] + run->first,
+	                       trained->slots[1] + run->first, largest ? largest + run->first : NULL, run->count);
 }
 
-void bd_optimizer_apply(const struct bd_optimizer *optimizer, size_t piece)
+static void apply(const struct bd_optimizer *optimizer, const struct trained *trained, const struct run *run)
 {
-	const struct piece *run = &optimizer->pieces[piece];
-	const struct trained *trained = &optimizer->trained[run->trained];
 	switch (optimizer->config.kind) {
 	case BD_SGD:
 		apply_sgd(optimizer, trained, run);
@@ -379,9 +395,27 @@ void bd_optimizer_apply(const struct bd_optimizer *optimizer, size_t piece)
 	}
 }
 
+void bd_optimizer_apply(const struct bd_optimizer *optimizer, size_t index)
+{
+	const struct piece *piece = &optimizer->pieces[index];
+	const struct trained *trained = &optimizer->trained[piece->trained];
+	apply(optimizer, trained, &(struct run){ piece->first, piece->count, trained->parameter->gradient + piece->first });
+}
+
+void bd_optimizer_take(const void *context, struct bd_parameter *parameter, size_t first, size_t count, const float *gradient)
+{
+	const struct bd_optimizer *optimizer = context;
+	const struct trained *trained = optimizer->trained;
+	/* a model has few parameters beside the floats of a piece */
+	while (trained->parameter != parameter)
+		trained++;
+	apply(optimizer, trained, &(struct run){ first, count, gradient });
+}
+
 double bd_optimizer_step(struct bd_optimizer *optimizer)
 {
 	double rate = bd_optimizer_begin(optimizer);
+	bd_optimizer_measure(optimizer);
 	for (size_t i = 0; i < optimizer->piece_count; i++)
 		bd_optimizer_apply(optimizer, i);
 	return rate;

@@ -14,8 +14,8 @@
  *   adam       eps before v's bias correction, 1e-7    same                same, eps 1e-8                 after, 1e-8
  *   adamw      as adam, weight_decay .004              same                same                           as adam, .01
  *
- * Threads: begin, then apply of every piece once, in any order and by any threads, then the next begin; pieces are cut by parameter and
- * position, never by threads, so the numbers do not depend on their count. bd_optimizer_step does all of it.
+ * Threads: begin; take of the gradients that backward streams; measure; then apply of every piece once; take and apply in any order and by any threads. Pieces are cut by
+ * parameter and position, never by threads, so the numbers do not depend on their count. bd_optimizer_step does all but take.
  */
 #ifndef BD_LEARNING_OPTIMIZER_H
 #define BD_LEARNING_OPTIMIZER_H
@@ -63,7 +63,7 @@ struct bd_optimizer;
 
 /*
  * `parameters` (all of the model; those without a gradient are left alone) are borrowed until destroy; names too.
- * -EINVAL: a number out of its range; -ENOMEM. Destroy takes NULL.
+ * -EINVAL: a number out of its range, or a streamed parameter where whole gradients are needed; -ENOMEM. Destroy takes NULL.
  */
 BD_MUST_CHECK int bd_optimizer_create(const struct bd_optimizer_config *config, struct bd_parameter *const *parameters,
                                       size_t count, struct bd_optimizer **ret_optimizer, struct bd_error *error);
@@ -72,10 +72,18 @@ void bd_optimizer_destroy(struct bd_optimizer *optimizer);
 /* One whole step: weights change by the gradients. Returns the learning rate used. */
 double bd_optimizer_step(struct bd_optimizer *optimizer);
 
-/* The same in pieces. begin computes norms where clipping needs them. */
+/*
+ * The same in pieces. begin, before backward, counts the step and returns its learning rate; take is a bd_gradient_taker's, its context
+ * the optimizer; measure, after backward, computes norms where clipping needs them; the pieces are those of all whole gradients.
+ */
 double bd_optimizer_begin(struct bd_optimizer *optimizer);
+void bd_optimizer_take(const void *optimizer, struct bd_parameter *parameter, size_t first, size_t count, const float *gradient);
+void bd_optimizer_measure(struct bd_optimizer *optimizer);
 size_t bd_optimizer_piece_count(const struct bd_optimizer *optimizer);
 void bd_optimizer_apply(const struct bd_optimizer *optimizer, size_t piece);
+
+/* Clipping by norm: no weight may change before all gradients are there, so that none can be streamed. */
+bool bd_optimizer_needs_whole_gradients(const struct bd_optimizer_config *config);
 
 /* Steps done: the schedule's position and Adam's t. Set it when a checkpoint is loaded. */
 uint64_t bd_optimizer_iterations(const struct bd_optimizer *optimizer);

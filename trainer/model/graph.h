@@ -34,6 +34,7 @@ struct bd_graph_options {
 	enum bd_convolution convolution;
 	uint64_t seed; /* of dropout */
 	bool logits; /* leave out a sigmoid or softmax at the end; see bd_graph_left_out */
+	bool streams_gradients; /* of layers that can: the large kernels' gradients are never written to memory */
 	const char *keep; /* a layer whose output bd_graph_layer_output can return; NULL: none but the last */
 };
 
@@ -78,9 +79,10 @@ const float *bd_graph_forward(struct bd_graph *graph, const struct bd_graph_inpu
 
 /*
  * After a forward of a graph made for training: output_gradient (rows, outputs) is d loss / d output (or logits), of a loss that is
- * already a mean over rows. Writes the gradient of every trained parameter, the l2 part included.
+ * already a mean over rows. Writes the gradient of every trained parameter, the l2 part included; those of streamed parameters go to
+ * `taker`, which may be NULL where there are none.
  */
-void bd_graph_backward(struct bd_graph *graph, const float *output_gradient);
+void bd_graph_backward(struct bd_graph *graph, const float *output_gradient, const struct bd_gradient_taker *taker);
 
 /*
  * Runs task(argument, 0 .. count - 1) on the graph's threads, each index once, and returns when all are done: for the

@@ -66,11 +66,13 @@ static void settle_activity(struct bd_graph *graph, struct bd_layer *layer)
 		layer->active = layer->active || layer->inputs[i]->active;
 }
 
-static int allocate_gradients(struct bd_layer *layer, struct bd_error *error)
+static int allocate_gradients(const struct bd_graph *graph, struct bd_layer *layer, struct bd_error *error)
 {
 	for (size_t i = 0; i < layer->parameter_count; i++) {
 		struct bd_parameter *parameter = layer->parameters[i];
-		if (!parameter->trainable)
+		parameter->streamed = parameter->trainable && graph->options.streams_gradients && layer->type->streams_kernel &&
+		                      i == 0;
+		if (!parameter->trainable || parameter->streamed)
 			continue;
 		parameter->gradient = bd_floats(parameter->count);
 		if (!parameter->gradient)
@@ -113,7 +115,7 @@ static int add_layer(struct bd_graph *graph, const struct bd_model *model, size_
 	layer->out_pitch = (size_t)bd_shape_channels(&layer->shape);
 	graph->layer_count++;
 	settle_activity(graph, layer);
-	return graph->options.training ? allocate_gradients(layer, error) : 0;
+	return graph->options.training ? allocate_gradients(graph, layer, error) : 0;
 }
 
 static int collect_parameters(struct bd_graph *graph, struct bd_error *error)

@@ -185,7 +185,7 @@ static void add_penalties(struct bd_graph *graph)
 	}
 }
 
-void bd_graph_backward(struct bd_graph *graph, const float *output_gradient)
+void bd_graph_backward(struct bd_graph *graph, const float *output_gradient, const struct bd_gradient_taker *taker)
 {
 	struct bd_run run = whole_run(graph);
 	const struct bd_layer *output = &graph->layers[graph->output];
@@ -194,6 +194,7 @@ void bd_graph_backward(struct bd_graph *graph, const float *output_gradient)
 	memcpy(gradient_at(graph, output), output_gradient, graph->rows * count_of(output) * sizeof(float));
 	for (size_t i = graph->layer_count; i-- > 1;) {
 		struct bd_pass pass = pass_of(graph, &run);
+		pass.taker = taker;
 		if (graph->layers[i].active)
 			backward_layer(graph, &graph->layers[i], &pass);
 	}

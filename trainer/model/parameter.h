@@ -22,12 +22,23 @@ struct bd_parameter {
 	int64_t shape[BD_PARAMETER_MAX_RANK];
 	size_t count;
 	float *value; /* count floats, 64-byte aligned */
-	float *gradient; /* the same; NULL when it is not trained */
+	float *gradient; /* the same; NULL when it is not trained, or streamed */
+	bool streamed; /* trained, but its gradient is never whole: backward hands it over piece by piece (bd_gradient_taker) */
 	bool trainable; /* false: frozen, or a statistic */
 	bool is_statistic; /* moving mean or variance: changed by forward, not by the optimizer */
 	float l2; /* Keras' l2 regularizer: adds l2 * sum(w^2) to the loss; 0 = none */
 	enum bd_initializer initializer;
 	int64_t fan_in, fan_out; /* for the initializer */
+};
+
+/*
+ * Takes the gradients of streamed parameters while backward runs: floats first .. first + count - 1, every float once a step, the l2 part
+ * included. Called by the graph's threads, several at once. `gradient` is valid in the call only; `parameter->value` may be
+ * changed in that range: nothing of this step reads it any more.
+ */
+struct bd_gradient_taker {
+	void (*take)(const void *context, struct bd_parameter *parameter, size_t first, size_t count, const float *gradient);
+	const void *context;
 };
 
 /*

@@ -1,6 +1,7 @@
 /* The graph as a whole: gradients by finite differences, fusion, pieces, threads, resumable dropout. */
 #include <errno.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,7 +123,7 @@ static void gradients_agree_with_finite_differences(void **state)
 	struct bd_graph *graph = graph_of(&model, 4, (struct bd_graph_options){ .threads = 2, .training = true });
 	float *pixels = random_floats(9 * 9 * 3 * ROWS, 1), *weights = random_floats(ROWS * 3, 2);
 	loss_of(graph, pixels, weights, ROWS);
-	bd_graph_backward(graph, weights);
+	bd_graph_backward(graph, weights, NULL);
 	for (size_t p = 0; p < bd_graph_parameter_count(graph); p++) {
 		struct bd_parameter *parameter = bd_graph_parameter(graph, p);
 		assert_int_equal(parameter->gradient != NULL, parameter->trainable);
@@ -171,7 +172,7 @@ static void results_do_not_depend_on_threads(void **state)
 		graphs[i] = graph_of(&model, ROWS, (struct bd_graph_options){ .threads = 1 + i, .training = true });
 		assert_int_equal(bd_graph_threads(graphs[i]), 1 + i);
 		loss_of(graphs[i], pixels, weights, ROWS);
-		bd_graph_backward(graphs[i], weights);
+		bd_graph_backward(graphs[i], weights, NULL);
 	}
 	for (size_t p = 0; p < bd_graph_parameter_count(graphs[0]); p++)
 		for (int i = 1; i < 3; i++) {
@@ -182,6 +183,76 @@ static void results_do_not_depend_on_threads(void **state)
 		}
 	for (int i = 0; i < 3; i++)
 		bd_graph_destroy(graphs[i]);
+	free(pixels);
+	free(weights);
+	bd_model_finish(&model);
+}
+
+struct taken {
+	const struct bd_parameter *parameter;
+	float *gradient; /* as it came */
+	atomic_uchar *times; /* ... each float */
+};
+
+static void keep_piece(const void *context, struct bd_parameter *parameter, size_t first, size_t count, const float *gradient)
+{
+	const struct taken *taken = context;
+	while (taken->parameter != parameter)
+		taken++;
+	for (size_t i = 0; i < count; i++) {
+		taken->gradient[first + i] = gradient[i];
+		atomic_fetch_add(&taken->times[first + i], 1);
+		/* nothing of this step may read it any more */
+		parameter->value[first + i] = NAN;
+	}
+}
+
+/* Dense layers of more and fewer inputs than a piece has, with and without l2, of units that fit vectors and that do not. */
+static void streamed_gradients_are_the_same_bits(void **state)
+{
+	(void)state;
+	enum { ROWS = 5, HIDDEN = 2 };
+	struct bd_model model;
+	model_of(&model, 7, 3);
+	convolution(&model, "c1", NULL, 9, 3, BD_ACTIVATION_TANH);
+	add(&model, "flatten", "flat", NULL, NULL);
+	add(&model, "dense", "wide", NULL, NULL)->units = 192;
+	struct bd_layer_config *config = add(&model, "dense", "odd", NULL, NULL);
+	config->units = 37;
+	config->l2 = 0.01f;
+	float *pixels = random_floats(7 * 7 * 3 * ROWS, 1), *weights = random_floats(ROWS * 37, 2);
+	struct bd_graph *whole = graph_of(&model, ROWS, (struct bd_graph_options){ .threads = 1, .training = true });
+	loss_of(whole, pixels, weights, ROWS);
+	bd_graph_backward(whole, weights, NULL);
+	for (uint32_t threads = 1; threads <= 3; threads++) {
+		struct bd_graph *graph = graph_of(
+			&model, ROWS, (struct bd_graph_options){ .threads = threads, .training = true, .streams_gradients = true });
+		struct taken taken[HIDDEN] = { { .parameter = bd_graph_find(graph, "wide/kernel") },
+			                       { .parameter = bd_graph_find(graph, "odd/kernel") } };
+		for (int i = 0; i < HIDDEN; i++) {
+			assert_true(taken[i].parameter->streamed && !taken[i].parameter->gradient);
+			taken[i].gradient = calloc(taken[i].parameter->count, sizeof(float));
+			taken[i].times = calloc(taken[i].parameter->count, sizeof *taken[i].times);
+		}
+		loss_of(graph, pixels, weights, ROWS);
+		bd_graph_backward(graph, weights, &(struct bd_gradient_taker){ keep_piece, taken });
+		for (int i = 0; i < HIDDEN; i++) {
+			size_t count = taken[i].parameter->count;
+			assert_memory_equal(taken[i].gradient, bd_graph_find(whole, taken[i].parameter->name)->gradient,
+			                    count * sizeof(float));
+			for (size_t k = 0; k < count; k++)
+				assert_int_equal(taken[i].times[k], 1);
+			free(taken[i].gradient);
+			free(taken[i].times);
+		}
+		for (size_t p = 0; p < bd_graph_parameter_count(graph); p++) {
+			const struct bd_parameter *a = bd_graph_parameter(whole, p), *b = bd_graph_parameter(graph, p);
+			if (b->gradient)
+				assert_memory_equal(a->gradient, b->gradient, a->count * sizeof(float));
+		}
+		bd_graph_destroy(graph);
+	}
+	bd_graph_destroy(whole);
 	free(pixels);
 	free(weights);
 	bd_model_finish(&model);
@@ -298,7 +369,7 @@ static void pooling_takes_over_the_activation_gradient_before_it(void **state)
 			pooled(&model, activation, separate);
 			graphs[separate] = graph_of(&model, ROWS, (struct bd_graph_options){ .threads = 2, .training = true });
 			loss_of(graphs[separate], pixels, weights, ROWS);
-			bd_graph_backward(graphs[separate], weights);
+			bd_graph_backward(graphs[separate], weights, NULL);
 			bd_model_finish(&model);
 		}
 		for (size_t p = 0; p < bd_graph_parameter_count(graphs[0]); p++) {
@@ -348,7 +419,7 @@ static void features_give_the_same_output(void **state)
 	memset(pixels, 0, sizeof(float) * 33 * 33 * 3 * ROWS);
 	bd_graph_forward(graph, &input, ROWS, true, 0);
 	assert_memory_equal(bd_graph_forward_features(graph, features, ROWS, true, 0), output, sizeof output);
-	bd_graph_backward(graph, output);
+	bd_graph_backward(graph, output, NULL);
 	free(features);
 	free(pixels);
 	bd_graph_destroy(graph);
@@ -472,6 +543,7 @@ int main(void)
 		cmocka_unit_test(gradients_agree_with_finite_differences),
 		cmocka_unit_test(batch_that_is_no_number_leaves_moving_averages_alone),
 		cmocka_unit_test(results_do_not_depend_on_threads),
+		cmocka_unit_test(streamed_gradients_are_the_same_bits),
 		cmocka_unit_test(fused_pieces_equal_the_plain_graph),
 		cmocka_unit_test(pooling_takes_over_the_activation_gradient_before_it),
 		cmocka_unit_test(row_has_the_same_numbers_anywhere_in_a_batch),

@@ -367,6 +367,7 @@ static void pieces_in_any_order_give_the_same_bits(void **state)
 				continue;
 			}
 			bd_optimizer_begin(optimizer);
+			bd_optimizer_measure(optimizer);
 			assert_int_equal(bd_optimizer_piece_count(optimizer), 3);
 			for (size_t piece = 3; piece-- > 0;)
 				bd_optimizer_apply(optimizer, piece);
@@ -479,7 +480,12 @@ static void numbers_out_of_range_are_einval(void **state)
 	config.schedule.learning_rate = -1;
 	assert_int_equal(bd_optimizer_create(&config, NULL, 0, &optimizer, &error), -EINVAL);
 	config = good;
-	config.clipnorm = config.clipvalue = 1;
+	config.clipnorm = 1;
+	struct bd_parameter streamed = { .name = (char *)(uintptr_t) "fc/kernel", .trainable = true, .streamed = true },
+			    *all[1] = { &streamed };
+	assert_int_equal(bd_optimizer_create(&config, all, 1, &optimizer, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "fc/kernel"));
+	config.clipvalue = 1;
 	assert_int_equal(bd_optimizer_create(&config, NULL, 0, &optimizer, &error), -EINVAL);
 	config = good;
 	config.schedule = schedules[0];

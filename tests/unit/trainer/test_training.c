@@ -81,7 +81,7 @@ static size_t parameters_of(struct bd_graph *graph, struct bd_parameter **all, s
 	return count;
 }
 
-static void build_net(const struct run *run, enum bd_convolution convolution, struct bd_graph **ret_graph)
+static void build_net(const struct run *run, enum bd_convolution convolution, bool streams, struct bd_graph **ret_graph)
 {
 	char text[1024];
 	snprintf(text, sizeof text,
@@ -95,7 +95,9 @@ static void build_net(const struct run *run, enum bd_convolution convolution, st
 	         "  - {type: dense, name: fc, units: 32, activation: relu}\n"
 	         "  - {type: dense, name: out, units: %d}\n",
 	         run->binary ? 1 : 10);
-	build(text, (struct bd_graph_options){ .threads = 2, .training = true, .convolution = convolution }, BATCH, ret_graph);
+	build(text,
+	      (struct bd_graph_options){ .threads = 2, .training = true, .convolution = convolution, .streams_gradients = streams },
+	      BATCH, ret_graph);
 }
 
 /* "conv1/kernel" -> "conv1_kernel" */
@@ -163,7 +165,7 @@ static void compare_weights(const struct run *run, struct bd_graph *graph)
 	}
 }
 
-static void train(const struct run *run, enum bd_convolution convolution)
+static void train(const struct run *run, enum bd_convolution convolution, bool streams)
 {
 	struct bd_graph *graph;
 	struct bd_npy labels, losses;
@@ -174,7 +176,7 @@ static void train(const struct run *run, enum bd_convolution convolution)
 	float *pictures = scaled_pictures(), gradient[BATCH * 10];
 	assert_true(load(&labels, "golden/training/labels%s.npy", run->binary ? "_binary" : ""));
 	assert_true(load(&losses, "golden/training/%s/loss.npy", run->name));
-	build_net(run, convolution, &graph);
+	build_net(run, convolution, streams, &graph);
 	set_initial(run, graph);
 	struct bd_optimizer *optimizer = create_optimizer(run, graph);
 	for (size_t step = 0; step < STEPS; step++) {
@@ -186,8 +188,10 @@ static void train(const struct run *run, enum bd_convolution convolution)
 		assert_int_equal(bd_loss_compute(&loss, outputs, &targets, BATCH, width, &mean, gradient, &error), 0);
 		if (!(fabs(mean - wanted) <= (run->binary && step >= CORNER_STEP ? CORNER_LOSS_ATOL : run->loss_atol)))
 			fail_msg("%s, step %zu: loss %.9g instead of %.9g", run->name, step, mean, wanted);
-		bd_graph_backward(graph, gradient);
-		bd_optimizer_step(optimizer);
+		bd_optimizer_begin(optimizer);
+		bd_graph_backward(graph, gradient, &(struct bd_gradient_taker){ bd_optimizer_take, optimizer });
+		for (size_t piece = 0; piece < bd_optimizer_piece_count(optimizer); piece++)
+			bd_optimizer_apply(optimizer, piece);
 		bd_graph_weights_changed(graph);
 	}
 	compare_weights(run, graph);
@@ -213,17 +217,17 @@ static void runs_of_24_steps_have_keras_losses_and_weights(void **state)
 	if (!has_golden())
 		skip();
 	for (size_t i = 0; i < BD_COUNT_OF(runs); i++)
-		train(&runs[i], BD_CONVOLUTION_EXACT);
+		train(&runs[i], BD_CONVOLUTION_EXACT, false);
 }
 
-/* The ways of computing that the graph chooses by itself. */
+/* The ways of computing that the graph chooses by itself, and the one that training takes. */
 static void fast_convolutions_train_alike(void **state)
 {
 	(void)state;
 	if (!has_golden())
 		skip();
 	for (size_t i = 0; i < BD_COUNT_OF(runs); i++)
-		train(&runs[i], BD_CONVOLUTION_FAST);
+		train(&runs[i], BD_CONVOLUTION_FAST, true);
 }
 
 static const char small_net[] =

@@ -136,7 +136,7 @@ static void vgg16_with_the_tutorials_head_gives_keras_loss_and_gradients(void **
 	assert_int_equal(
 		bd_loss_compute(&loss, outputs, &(struct bd_targets){ .values = labels.data }, 4, 1, &value, gradient, NULL), 0);
 	assert_true(fabs(value - 1.0755811990822237) < 1e-5);
-	bd_graph_backward(net.graph, gradient);
+	bd_graph_backward(net.graph, gradient, NULL);
 	compare_gradient(&net, "dense_1/kernel", "gradient_dense_1_kernel_rows_0_16", 2e-6);
 	compare_gradient(&net, "dense_1/bias", "gradient_dense_1_bias", 5e-9);
 	compare_gradient(&net, "dense_2/kernel", "gradient_dense_2_kernel", 0.001);
