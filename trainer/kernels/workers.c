@@ -15,14 +15,14 @@ struct bd_workers {
 	uint32_t count; /* with the caller */
 	pthread_t *threads; /* count - 1 */
 	uint32_t started;
-	/* the current loop: written by the caller before `round` goes up */
+	/* the current loop: written by the caller before `tickets`, read by who has drawn one of its tickets */
 	const struct bd_run *run;
 	bd_task task;
 	const void *argument;
-	size_t tasks;
-	alignas(64) atomic_uint round; /* goes up with each loop */
-	alignas(64) atomic_size_t next; /* the next task */
-	alignas(64) atomic_uint busy; /* workers that have not finished this round */
+	uint32_t tasks;
+	/* upper half: the loop's number; lower half: tasks that nobody has begun */
+	alignas(64) _Atomic uint64_t tickets;
+	alignas(64) atomic_uint done; /* tasks of this loop */
 	alignas(64) atomic_uint sleepers;
 	atomic_bool stop;
 	pthread_mutex_t mutex; /* for `wake` alone */
@@ -41,36 +41,51 @@ static inline void pause_briefly(void)
 #endif
 }
 
-static void work(struct bd_workers *workers, uint32_t index)
+static uint32_t loop_of(uint64_t tickets)
 {
-	float *scratch = workers->run->scratch + (size_t)index * workers->run->scratch_floats;
-	for (;;) {
-		size_t task = atomic_fetch_add_explicit(&workers->next, 1, memory_order_relaxed);
-		if (task >= workers->tasks)
-			return;
-		workers->task(workers->argument, task, scratch);
+	return (uint32_t)(tickets >> 32);
+}
+
+/*
+ * Does tasks of this loop until none is left. A worker that comes late, because the machine is busy with others, finds another loop's
+ * tickets and draws none: nobody waits for workers that have not begun anything.
+ */
+static void work(struct bd_workers *workers, uint32_t loop, uint32_t index)
+{
+	/* acquire: pairs with the release in start_loop */
+	uint64_t tickets = atomic_load_explicit(&workers->tickets, memory_order_acquire);
+	while (loop_of(tickets) == loop && (uint32_t)tickets > 0) {
+		/* acquire: as above, where the load has seen an older loop's */
+		if (!atomic_compare_exchange_weak_explicit(&workers->tickets, &tickets, tickets - 1, memory_order_acquire,
+		                                           memory_order_acquire))
+			continue;
+		float *scratch = workers->run->scratch + (size_t)index * workers->run->scratch_floats;
+		workers->task(workers->argument, workers->tasks - (uint32_t)tickets, scratch);
+		/* release: the task's writes, pairs with the acquire in bd_run_tasks */
+		atomic_fetch_add_explicit(&workers->done, 1, memory_order_release);
+		tickets = atomic_load_explicit(&workers->tickets, memory_order_acquire);
 	}
 }
 
-/* Waits until `round` differs from `seen`: spins, then sleeps. */
-static unsigned next_round(struct bd_workers *workers, unsigned seen)
+/* Waits for another loop than the one `seen`: spins, then sleeps. */
+static uint32_t next_loop(struct bd_workers *workers, uint32_t seen)
 {
-	unsigned round;
+	uint32_t loop;
 	for (int i = 0; i < SPINS; i++) {
-		/* acquire: pairs with the release in start_round */
-		round = atomic_load_explicit(&workers->round, memory_order_acquire);
-		if (round != seen)
-			return round;
+		/* acquire: pairs with the release in start_loop */
+		loop = loop_of(atomic_load_explicit(&workers->tickets, memory_order_acquire));
+		if (loop != seen)
+			return loop;
 		pause_briefly();
 	}
 	pthread_mutex_lock(&workers->mutex);
-	/* seq_cst: pairs with start_round, which raises `round` and then looks for sleepers */
+	/* seq_cst: pairs with start_loop, which changes `tickets` and then looks for sleepers */
 	atomic_fetch_add_explicit(&workers->sleepers, 1, memory_order_seq_cst);
-	while ((round = atomic_load_explicit(&workers->round, memory_order_seq_cst)) == seen)
+	while ((loop = loop_of(atomic_load_explicit(&workers->tickets, memory_order_seq_cst))) == seen)
 		pthread_cond_wait(&workers->wake, &workers->mutex);
 	atomic_fetch_sub_explicit(&workers->sleepers, 1, memory_order_relaxed);
 	pthread_mutex_unlock(&workers->mutex);
-	return round;
+	return loop;
 }
 
 static void *worker_main(void *argument)
@@ -78,25 +93,26 @@ static void *worker_main(void *argument)
 	struct worker worker = *(struct worker *)argument;
 	free(argument);
 	struct bd_workers *workers = worker.workers;
-	for (unsigned round = 0;;) {
-		round = next_round(workers, round);
+	for (uint32_t loop = 0;;) {
+		loop = next_loop(workers, loop);
 		if (atomic_load_explicit(&workers->stop, memory_order_relaxed))
 			return NULL;
-		work(workers, worker.index);
-		/* release: the task's writes, pairs with the acquire in bd_run_tasks */
-		atomic_fetch_sub_explicit(&workers->busy, 1, memory_order_release);
+		work(workers, loop, worker.index);
 	}
 }
 
-static void start_round(struct bd_workers *workers)
+/* Returns the loop's number. Only the caller's thread comes here, and only when all tasks of the loop before are done. */
+static uint32_t start_loop(struct bd_workers *workers, uint32_t tasks)
 {
-	/* seq_cst, a release among others: pairs with next_round */
-	atomic_fetch_add_explicit(&workers->round, 1, memory_order_seq_cst);
+	uint32_t loop = loop_of(atomic_load_explicit(&workers->tickets, memory_order_relaxed)) + 1;
+	/* seq_cst, a release among others: pairs with next_loop and work */
+	atomic_store_explicit(&workers->tickets, (uint64_t)loop << 32 | tasks, memory_order_seq_cst);
 	if (!atomic_load_explicit(&workers->sleepers, memory_order_seq_cst))
-		return;
+		return loop;
 	pthread_mutex_lock(&workers->mutex);
 	pthread_cond_broadcast(&workers->wake);
 	pthread_mutex_unlock(&workers->mutex);
+	return loop;
 }
 
 static uint32_t processors(void)
@@ -146,7 +162,7 @@ void bd_workers_destroy(struct bd_workers *workers)
 	if (!workers)
 		return;
 	atomic_store_explicit(&workers->stop, true, memory_order_relaxed);
-	start_round(workers);
+	(void)start_loop(workers, 0);
 	for (uint32_t i = 0; i < workers->started; i++)
 		pthread_join(workers->threads[i], NULL);
 	pthread_cond_destroy(&workers->wake);
@@ -169,20 +185,18 @@ static void run_serially(const struct bd_run *run, size_t count, bd_task task, c
 void bd_run_tasks(const struct bd_run *run, size_t count, bd_task task, const void *argument)
 {
 	struct bd_workers *workers = run->workers;
-	if (!workers || workers->started == 0 || count < 2) {
+	if (!workers || workers->started == 0 || count < 2 || count > UINT32_MAX) {
 		run_serially(run, count, task, argument);
 		return;
 	}
 	workers->run = run;
 	workers->task = task;
 	workers->argument = argument;
-	workers->tasks = count;
-	atomic_store_explicit(&workers->next, 0, memory_order_relaxed);
-	atomic_store_explicit(&workers->busy, workers->started, memory_order_relaxed);
-	start_round(workers);
-	work(workers, 0);
-	/* acquire: pairs with the release in worker_main */
-	for (unsigned spins = 0; atomic_load_explicit(&workers->busy, memory_order_acquire); spins++) {
+	workers->tasks = (uint32_t)count;
+	atomic_store_explicit(&workers->done, 0, memory_order_relaxed);
+	work(workers, start_loop(workers, (uint32_t)count), 0);
+	/* acquire: pairs with the release in work */
+	for (unsigned spins = 0; atomic_load_explicit(&workers->done, memory_order_acquire) < count; spins++) {
 		pause_briefly();
 		if (spins > SPINS)
 			sched_yield();
