@@ -214,6 +214,7 @@ static int ask_pages(struct bd_client *client, uint16_t question, uint16_t answe
 	while (result == 0 && more) {
 		Batchd__Ask page = BATCHD__ASK__INIT;
 		page.from = pages->count;
+		page.after = pages->streams ? pages->streams[pages->count - 1].id : 0;
 		ProtobufCMessage *message;
 		result = bd_session_ask(&session, question, &page.base, answer, &message, error);
 		if (result < 0)

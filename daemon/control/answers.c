@@ -81,6 +81,15 @@ static bool sees_all(const struct bd_control_session *session)
 	return session->server->is_private || session->peer.uid == 0 || session->peer.uid == geteuid();
 }
 
+/*
+ * By the id of the last one that was seen, since streams come and go between two pages: by their number one would come twice or not at
+ * all. Clients of before know only the number.
+ */
+static bool was_seen(const struct bd_live *live, const Batchd__Ask *ask, uint64_t number)
+{
+	return ask->after ? live->id <= ask->after : number < ask->from;
+}
+
 void bd_answer_streams(struct bd_control_session *session, const Batchd__Ask *ask)
 {
 	struct info infos[PAGE_ENTRIES];
@@ -90,7 +99,7 @@ void bd_answer_streams(struct bd_control_session *session, const Batchd__Ask *as
 	uint64_t number = 0;
 	size_t bytes = 0;
 	for (struct bd_live *live = session->server->streams.streams; live; live = live->next) {
-		if ((!sees_all(session) && live->uid != session->peer.uid) || number++ < ask->from)
+		if ((!sees_all(session) && live->uid != session->peer.uid) || was_seen(live, ask, number++))
 			continue;
 		struct info *info = &infos[message.n_streams];
 		fill_info(live, info);
@@ -130,11 +139,21 @@ static size_t page_length(const char *text, size_t length)
 	return BD_WIRE_PAGE_BYTES;
 }
 
+/* The first page's question makes a text, which the further ones are cut from: a newer one would have other lines at their place. */
+static const char *metrics_text(struct bd_control_session *session, const Batchd__Ask *ask)
+{
+	if (!ask->from || !session->metrics) {
+		free(session->metrics);
+		session->metrics = bd_metrics_text(session->server, sees_all(session) ? NULL : &session->peer.uid);
+	}
+	return session->metrics;
+}
+
 void bd_answer_metrics(struct bd_control_session *session, const Batchd__Ask *ask)
 {
 	struct bd_error error;
 	int result;
-	char *text = bd_metrics_text(session->server, sees_all(session) ? NULL : &session->peer.uid);
+	const char *text = metrics_text(session, ask);
 	if (!text) {
 		bd_error_set(&error, -ENOMEM, "no memory for the metrics");
 		result = bd_control_session_send_error(session, &error);
@@ -142,14 +161,18 @@ void bd_answer_metrics(struct bd_control_session *session, const Batchd__Ask *as
 		return;
 	}
 	size_t length = strlen(text), from = ask->from < length ? (size_t)ask->from : length;
-	size_t page = page_length(text + from, length - from);
+	char *page = strndup(text + from, page_length(text + from, length - from));
 	Batchd__Metrics message = BATCHD__METRICS__INIT;
-	message.more = from + page < length;
-	message.part = text + from;
-	text[from + page] = 0;
+	message.more = page && from + strlen(page) < length;
+	if (page)
+		message.part = page;
+	if (!message.more) {
+		free(session->metrics);
+		session->metrics = NULL;
+	}
 	result = bd_control_session_send(session, BATCHD__TYPE__TYPE_METRICS, &message.base);
 	(void)result; /* closed then */
-	free(text);
+	free(page);
 }
 
 /* ---- quarantine ---- */

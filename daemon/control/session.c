@@ -30,6 +30,7 @@ static void on_handle_closed(uv_handle_t *handle)
 	close(session->fd);
 	bd_peer_finish(&session->peer);
 	bd_outbox_finish(&session->outbox);
+	free(session->metrics);
 	free(session);
 }
 

@@ -45,6 +45,7 @@ struct bd_control_session {
 		char *bytes;
 		size_t length;
 	} text;
+	char *metrics; /* the text of which further pages are still to be asked for, or NULL */
 	struct bd_open_job *job;
 	Batchd__Open *open; /* while OPENING and its job runs */
 	struct bd_member *member;

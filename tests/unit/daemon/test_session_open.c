@@ -234,6 +234,112 @@ static void streams_and_metrics_name_the_stream(void **state)
 	close(stream);
 }
 
+static struct bd_live *live_number(struct fixture *fixture, size_t number)
+{
+	struct bd_live *live = fixture->server.streams.streams;
+	while (number--)
+		live = live->next;
+	return live;
+}
+
+/* Asks for one page; returns how many streams it has, *ret_last: the id of the last, *ret_more. */
+static size_t ask_streams(struct fixture *fixture, int fd, uint64_t after, uint64_t *ret_first, uint64_t *ret_last, bool *ret_more)
+{
+	Batchd__Ask ask = BATCHD__ASK__INIT;
+	struct bd_packet packet;
+	ProtobufCMessage *message;
+	ask.after = after;
+	say(fd, BATCHD__TYPE__TYPE_ASK_STREAMS, &ask.base);
+	assert_int_equal(next_packet(fixture, fd, BD_WIRE_READY, &packet), BATCHD__TYPE__TYPE_STREAMS);
+	assert_int_equal(bd_wire_unpack(&packet, &message, NULL), 0);
+	const Batchd__Streams *page = (const Batchd__Streams *)message;
+	size_t count = page->n_streams;
+	*ret_more = page->more;
+	if (count) {
+		*ret_first = page->streams[0]->id;
+		*ret_last = page->streams[count - 1]->id;
+		assert_int_equal(*ret_last - *ret_first, count - 1);
+	}
+	bd_wire_free(message);
+	return count;
+}
+
+enum { MANY_STREAMS = 20 };
+
+/* Each with a name so long that some of them fill a page. */
+static void open_many(struct fixture *fixture, int *ret_streams)
+{
+	for (int i = 0; i < MANY_STREAMS; i++)
+		ret_streams[i] = open_stream(fixture);
+	for (int i = 0; i < MANY_STREAMS; i++) {
+		struct bd_live *live = live_number(fixture, (size_t)i);
+		free(live->dataset);
+		live->dataset = calloc(1, 4001);
+		memset(live->dataset, 'x', 4000);
+	}
+}
+
+static void stream_that_ends_between_two_pages_shifts_no_other(void **state)
+{
+	struct fixture *fixture = *state;
+	int streams[MANY_STREAMS];
+	open_many(fixture, streams);
+	int fd = connect_and_greet(fixture);
+	uint64_t first, last, next, end;
+	bool more;
+	size_t count = ask_streams(fixture, fd, 0, &first, &last, &more);
+	assert_true(more && count > 2 && count < MANY_STREAMS);
+	close(streams[0]);
+	close(streams[1]);
+	wait_for_sessions(fixture, MANY_STREAMS - 1);
+	assert_int_equal(fixture->server.streams.count, MANY_STREAMS - 2);
+	assert_true(ask_streams(fixture, fd, last, &next, &end, &more) > 0);
+	assert_int_equal(next, last + 1);
+	for (int i = 2; i < MANY_STREAMS; i++)
+		close(streams[i]);
+	close(fd);
+	wait_for_sessions(fixture, 0);
+}
+
+static void pages_of_metrics_are_those_of_one_text(void **state)
+{
+	struct fixture *fixture = *state;
+	int streams[MANY_STREAMS];
+	open_many(fixture, streams);
+	int fd = connect_and_greet(fixture);
+	Batchd__Ask ask = BATCHD__ASK__INIT;
+	struct bd_packet packet;
+	char *text = calloc(1, 4u << 20);
+	bool more = true;
+	while (more) {
+		ProtobufCMessage *message;
+		say(fd, BATCHD__TYPE__TYPE_ASK_METRICS, &ask.base);
+		assert_int_equal(next_packet(fixture, fd, BD_WIRE_READY, &packet), BATCHD__TYPE__TYPE_METRICS);
+		assert_int_equal(bd_wire_unpack(&packet, &message, NULL), 0);
+		strcat(text, ((Batchd__Metrics *)message)->part);
+		more = ((Batchd__Metrics *)message)->more;
+		bd_wire_free(message);
+		if (more && !ask.from) {
+			close(streams[0]);
+			wait_for_sessions(fixture, MANY_STREAMS);
+		}
+		ask.from = strlen(text);
+	}
+	/* as they were when the first page was asked for, each once */
+	for (int i = 1; i <= MANY_STREAMS; i++) {
+		char line[64];
+		snprintf(line, sizeof line, "\nbatchd_stream_consumers{stream=\"%d\"", i);
+		const char *found = strstr(text, line);
+		assert_non_null(found);
+		assert_null(strstr(found + 1, line));
+	}
+	free(text);
+	for (int i = 1; i < MANY_STREAMS; i++)
+		close(streams[i]);
+	close(fd);
+	wait_for_sessions(fixture, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -252,6 +358,8 @@ int main(void)
 		TEST(stream_quota_is_edquot),
 		TEST(lists_come_in_pages),
 		TEST(streams_and_metrics_name_the_stream),
+		TEST(stream_that_ends_between_two_pages_shifts_no_other),
+		TEST(pages_of_metrics_are_those_of_one_text),
 	};
 	bd_log_start(BD_LOG_INFO, true);
 	return cmocka_run_group_tests(tests, NULL, NULL);
