@@ -56,6 +56,7 @@ void bd_server_reload(struct bd_server *server)
 		const char *fixed = bd_config_adopt(&server->config, &fresh);
 		bd_config_finish(&fresh);
 		bd_log(BD_LOG_INFO, "SIGHUP: %zu datasets", server->config.dataset_count);
+		bd_dataset_check_start(&server->dataset_check);
 		if (fixed)
 			bd_log(BD_LOG_WARN, "SIGHUP: '%s' has changed in %s and needs a restart", fixed, server->config_path);
 	}

@@ -177,6 +177,7 @@ void bd_server_stop(struct bd_server *server)
 	if (server->stopped)
 		return;
 	server->stopped = true;
+	bd_dataset_check_stop(&server->dataset_check);
 	close_listener(server);
 	tell_shutdown(server);
 	while (server->sessions)
@@ -376,6 +377,7 @@ int bd_server_init(struct bd_server *server, const struct bd_server_options *opt
 	server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	bd_stream_table_init(&server->streams, &server->loop, server->engine);
 	bd_open_queue_init(&server->opens, &server->loop);
+	bd_dataset_check_init(&server->dataset_check, &server->loop, &server->config);
 	start_handles(server);
 	result = start_serving(server, options->private_fd, error);
 	if (result < 0) {
@@ -403,6 +405,7 @@ static void say_ready(const struct bd_server *server)
 void bd_server_run(struct bd_server *server)
 {
 	say_ready(server);
+	bd_dataset_check_start(&server->dataset_check);
 	if (!server->stopped)
 		uv_run(&server->loop, UV_RUN_DEFAULT);
 }

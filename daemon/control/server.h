@@ -19,6 +19,7 @@
 #include <batchd/error.h>
 
 #include "daemon/control/config.h"
+#include "daemon/control/dataset_check.h"
 #include "daemon/control/listener.h"
 #include "daemon/control/open_job.h"
 #include "daemon/control/quota.h"
@@ -53,6 +54,7 @@ struct bd_server {
 	struct bd_stream_table streams;
 	struct bd_quota quota;
 	struct bd_open_queue opens;
+	struct bd_dataset_check dataset_check;
 	struct bd_listener listener;
 	struct bd_metrics_http *http;
 	struct bd_control_session *sessions;
