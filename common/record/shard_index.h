@@ -4,7 +4,8 @@
  * Made by walking from header to header, checked by the length's CRC: of a plain shard no body is read; a compressed one is
  * inflated once and gets access points (inflate.h) every few MiB. Kept in a cache folder, one file a shard, named after the
  * shard's device and inode, valid for its size and modification time; written atomically, with a version and a checksum, and
- * every number in it is checked before use: a cache file that is damaged or forged is made anew. A text index beside a plain
+ * every number in it is checked before use: a cache file that is damaged or forged is made anew. The folder is kept bounded
+ * (shard_index_sweep.h). A text index beside a plain
  * shard (SHARD.idx or SHARD.index, the lines `offset size` of DALI and others, where size counts the framing) is used where it
  * covers the file exactly and the headers it names are there; it is used for this path alone and not kept in the cache folder, which may
  * serve users who do not trust whoever wrote it.

@@ -1,11 +1,15 @@
 /* The cache folder: indexes by the device and inode of their shards. */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/file.h"
 #include "common/record/shard_index_parts.h"
+#include "common/record/shard_index_sweep.h"
 
 /* No larger file is read: 2^28 records. */
 #define FORM_LIMIT_BYTES ((size_t)1 << 32)
@@ -18,6 +22,14 @@ static char *cache_path(const char *folder, const struct bd_shard_key *key)
 	return path;
 }
 
+/* It is in use: a sweep takes others first. */
+static void renew(const char *path)
+{
+	struct stat status;
+	if (stat(path, &status) == 0 && time(NULL) - status.st_mtime > (time_t)BD_INDEX_CACHE_RECENT_S)
+		(void)utimensat(AT_FDCWD, path, NULL, 0); /* another user's file ages as if nobody used it */
+}
+
 struct bd_shard_index *bd_shard_index_load_cached(const char *folder, const struct bd_shard_key *key)
 {
 	char *path = cache_path(folder, key);
@@ -27,6 +39,8 @@ struct bd_shard_index *bd_shard_index_load_cached(const char *folder, const stru
 	if (path && bd_file_read_all(path, FORM_LIMIT_BYTES, &bytes, &length, NULL) == 0) {
 		if (bd_shard_index_decode(bytes, length, key, &index, NULL) < 0)
 			index = NULL;
+		else
+			renew(path);
 		free(bytes);
 	}
 	free(path);
@@ -60,4 +74,5 @@ void bd_shard_index_store_cached(const char *folder, const struct bd_shard_index
 		write_atomically(path, bytes, length);
 	free(path);
 	free(bytes);
+	bd_shard_index_sweep_now_and_then(folder, time(NULL));
 }
