@@ -17,18 +17,25 @@
 /* INDEXING packets of one stream: ten a second make a smooth bar. */
 #define PROGRESS_PERIOD_NS (100 * BD_NS_PER_MS)
 
+/* How often stuck workers are looked for: well within BD_ENGINE_STUCK_NS. */
+#define RELIEF_PERIOD_MS 100
+
 void bd_stream_table_init(struct bd_stream_table *table, uv_loop_t *loop, struct bd_engine *engine)
 {
 	*table = (struct bd_stream_table){ .loop = loop, .engine = engine, .next_id = 1 };
 	uv_timer_init(loop, &table->slow_timer);
 	table->slow_timer.data = table;
 	uv_unref((uv_handle_t *)&table->slow_timer);
+	uv_timer_init(loop, &table->relief_timer);
+	table->relief_timer.data = table;
+	uv_unref((uv_handle_t *)&table->relief_timer);
 }
 
 void bd_stream_table_finish(struct bd_stream_table *table)
 {
 	assert(!table->streams);
 	uv_close((uv_handle_t *)&table->slow_timer, NULL);
+	uv_close((uv_handle_t *)&table->relief_timer, NULL);
 }
 
 uint64_t bd_stream_table_memory(const struct bd_stream_table *table, uid_t uid)
@@ -133,10 +140,17 @@ static void remove_live(struct bd_live *live)
 	while (*link != live)
 		link = &(*link)->next;
 	*link = live->next;
-	table->count--;
+	if (--table->count == 0)
+		uv_timer_stop(&table->relief_timer);
 	bd_pipeline_destroy(live->pipeline);
 	live->pipeline = NULL;
 	uv_close((uv_handle_t *)&live->wake, on_live_closed);
+}
+
+static void on_relief_timer(uv_timer_t *timer)
+{
+	struct bd_stream_table *table = timer->data;
+	bd_engine_relieve(table->engine, bd_now_ns());
 }
 
 /* Appends: ids ascend along the list. */
@@ -146,7 +160,8 @@ static void add_live(struct bd_stream_table *table, struct bd_live *live)
 	while (*link)
 		link = &(*link)->next;
 	*link = live;
-	table->count++;
+	if (table->count++ == 0)
+		uv_timer_start(&table->relief_timer, on_relief_timer, RELIEF_PERIOD_MS, RELIEF_PERIOD_MS);
 	table->opened++;
 }
 

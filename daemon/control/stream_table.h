@@ -88,6 +88,7 @@ struct bd_stream_table {
 	uint64_t next_id, opened, failed, detached; /* since the start */
 	uv_timer_t slow_timer;
 	bool slow_timer_runs;
+	uv_timer_t relief_timer; /* runs while there are streams */
 };
 
 void bd_stream_table_init(struct bd_stream_table *table, uv_loop_t *loop, struct bd_engine *engine);

@@ -21,29 +21,37 @@
 #define DECODER_LEAST_BYTES (4ull << 20)
 #define DECODER_MOST_BYTES (96ull << 20)
 
+/* A thread and what it works with. States: empty -> started -> ended (a spare one, or at the end), which is joined -> empty. */
+struct seat {
+	struct bd_engine *engine;
+	struct bd_worker worker;
+	pthread_t thread;
+	bool spare;
+	/* guarded by the engine's lock */
+	bool started, ended;
+	struct bd_tenant *tenant; /* whose run it is in; NULL: none */
+	uint64_t since_ns;
+	bool stuck;
+};
+
 struct bd_engine {
 	struct bd_engine_options options;
 	char *cache_folder, *quarantine_folder;
 	struct bd_budget budget;
-	uint64_t worker_bytes; /* taken of the budget for all workers */
-	struct bd_worker *workers;
-	pthread_t *threads;
-	unsigned started;
+	uint64_t decoder_bytes; /* of one worker */
+	struct seat *seats; /* options.threads of them, and behind these BD_ENGINE_SPARES */
 
 	pthread_mutex_t lock;
 	pthread_cond_t work;
 	/* guarded by lock */
+	unsigned working; /* threads that run and are not stuck */
+	unsigned spares; /* threads that may not serve every tenant */
 	struct bd_tenant *tenants;
 	unsigned sleeping;
 	unsigned lasting; /* runs out that `lasts` */
 	uint64_t round;
 	uint64_t floor_ns; /* worker time of the tenant that was last given a turn */
 	bool stopping;
-};
-
-struct thread_start {
-	struct bd_engine *engine;
-	struct bd_worker *worker;
 };
 
 void bd_engine_lock(struct bd_engine *engine)
@@ -77,6 +85,17 @@ void bd_tenant_join(struct bd_tenant *tenant, struct bd_engine *engine, const st
 	bd_engine_unlock(engine);
 }
 
+/* One who sleeps; all of them where that one may be a spare thread, which possibly must not do what there is to do. */
+static void wake_sleeper(struct bd_engine *engine)
+{
+	if (engine->sleeping == 0)
+		return;
+	if (engine->spares)
+		pthread_cond_broadcast(&engine->work);
+	else
+		pthread_cond_signal(&engine->work);
+}
+
 void bd_tenant_wake(struct bd_tenant *tenant)
 {
 	struct bd_engine *engine = tenant->engine;
@@ -84,8 +103,7 @@ void bd_tenant_wake(struct bd_tenant *tenant)
 		tenant->idle = false;
 		tenant->worker_ns = bd_max_u64(tenant->worker_ns, engine->floor_ns);
 	}
-	if (engine->sleeping > 0)
-		pthread_cond_signal(&engine->work);
+	wake_sleeper(engine);
 }
 
 static bool has_others(const struct bd_tenant *tenant)
@@ -96,7 +114,7 @@ static bool has_others(const struct bd_tenant *tenant)
 bool bd_tenant_may_block(const struct bd_tenant *tenant)
 {
 	unsigned threads = tenant->engine->options.threads;
-	return !has_others(tenant) || threads == 1 || tenant->running + 1 < threads;
+	return !has_others(tenant) || tenant->running == 0 || tenant->running + 1 < threads;
 }
 
 bool bd_tenant_may_last(const struct bd_tenant *tenant)
@@ -129,12 +147,18 @@ void bd_tenant_leave(struct bd_tenant *tenant)
 		tenant->calls->free(tenant);
 }
 
+/* A spare thread is there for the streams beside the one that is stuck, and has no buffer for the largest records. */
+static bool may_serve(const struct seat *seat, const struct bd_tenant *tenant)
+{
+	return !seat->spare || (!tenant->stuck && !tenant->large);
+}
+
 /* The tenant that had least worker time among those not yet asked in this round. */
-static struct bd_tenant *next_to_ask(struct bd_engine *engine)
+static struct bd_tenant *next_to_ask(struct bd_engine *engine, const struct seat *seat)
 {
 	struct bd_tenant *least = NULL;
 	for (struct bd_tenant *tenant = engine->tenants; tenant; tenant = tenant->next) {
-		if (tenant->idle || tenant->leaving || tenant->asked == engine->round)
+		if (tenant->idle || tenant->leaving || tenant->asked == engine->round || !may_serve(seat, tenant))
 			continue;
 		if (!least || tenant->worker_ns < least->worker_ns)
 			least = tenant;
@@ -142,11 +166,11 @@ static struct bd_tenant *next_to_ask(struct bd_engine *engine)
 	return least;
 }
 
-static struct bd_tenant *take(struct bd_engine *engine, struct bd_run *ret_run)
+static struct bd_tenant *take(struct bd_engine *engine, const struct seat *seat, struct bd_run *ret_run)
 {
 	engine->round++;
 	struct bd_tenant *tenant;
-	while ((tenant = next_to_ask(engine))) {
+	while ((tenant = next_to_ask(engine, seat))) {
 		*ret_run = (struct bd_run){ 0 };
 		if (tenant->calls->take(tenant, ret_run)) {
 			engine->floor_ns = bd_max_u64(engine->floor_ns, tenant->worker_ns);
@@ -160,24 +184,46 @@ static struct bd_tenant *take(struct bd_engine *engine, struct bd_run *ret_run)
 	return NULL;
 }
 
-/* Others may have been refused one. */
-static void end_lasting(struct bd_engine *engine)
+static void wake_all(struct bd_engine *engine)
 {
-	engine->lasting--;
 	for (struct bd_tenant *tenant = engine->tenants; tenant; tenant = tenant->next)
 		if (!tenant->leaving)
 			bd_tenant_wake(tenant);
 }
 
-/* Locked at entry and exit. */
-static void do_run(struct bd_engine *engine, struct bd_worker *worker, struct bd_tenant *tenant, struct bd_run *run)
+static void begin_run(struct seat *seat, struct bd_tenant *tenant, uint64_t now_ns)
 {
-	/* One thread wakes the next: who comes here with work left behind it needs help. */
-	if (engine->sleeping > 0)
-		pthread_cond_signal(&engine->work);
-	bd_engine_unlock(engine);
+	seat->tenant = tenant;
+	seat->since_ns = now_ns;
+}
+
+/* Who is back after all makes a spare thread superfluous: it shall look. */
+static void end_run(struct seat *seat, const struct bd_run *run)
+{
+	struct bd_engine *engine = seat->engine;
+	if (seat->stuck) {
+		seat->stuck = false;
+		seat->tenant->stuck--;
+		engine->working++;
+		pthread_cond_broadcast(&engine->work);
+	}
+	seat->tenant->running--;
+	seat->tenant = NULL;
+	engine->lasting -= run->lasts;
+	if (run->lasts)
+		wake_all(engine); /* others may have been refused one */
+}
+
+/* Locked at entry and exit. */
+static void do_run(struct seat *seat, struct bd_tenant *tenant, struct bd_run *run)
+{
+	struct bd_engine *engine = seat->engine;
 	uint64_t begin_ns = bd_now_ns();
-	tenant->calls->work(tenant, worker, run);
+	begin_run(seat, tenant, begin_ns);
+	/* One thread wakes the next: who comes here with work left behind it needs help. */
+	wake_sleeper(engine);
+	bd_engine_unlock(engine);
+	tenant->calls->work(tenant, &seat->worker, run);
 	uint64_t spent_ns = bd_now_ns() - begin_ns;
 	bd_engine_lock(engine);
 	tenant->worker_ns += spent_ns;
@@ -186,9 +232,7 @@ static void do_run(struct bd_engine *engine, struct bd_worker *worker, struct bd
 		tenant->calls->settle(tenant);
 		bd_engine_lock(engine);
 	}
-	tenant->running--;
-	if (run->lasts)
-		end_lasting(engine);
+	end_run(seat, run);
 	if (!tenant->leaving) {
 		tenant->idle =
 			false; /* what finish has settled may let take go on; this thread asks at once, nobody need be woken */
@@ -204,21 +248,23 @@ static void do_run(struct bd_engine *engine, struct bd_worker *worker, struct bd
 
 static void *worker_main(void *context)
 {
-	struct thread_start start = *(struct thread_start *)context;
-	free(context);
-	struct bd_engine *engine = start.engine;
+	struct seat *seat = context;
+	struct bd_engine *engine = seat->engine;
 	struct bd_run *run = malloc(sizeof *run);
 	bd_engine_lock(engine);
-	while (run && !engine->stopping) {
-		struct bd_tenant *tenant = take(engine, run);
+	while (run && !engine->stopping && !(seat->spare && engine->working > engine->options.threads)) {
+		struct bd_tenant *tenant = take(engine, seat, run);
 		if (tenant) {
-			do_run(engine, start.worker, tenant, run);
+			do_run(seat, tenant, run);
 			continue;
 		}
 		engine->sleeping++;
 		pthread_cond_wait(&engine->work, &engine->lock);
 		engine->sleeping--;
 	}
+	engine->working--;
+	engine->spares -= seat->spare;
+	seat->ended = true;
 	bd_engine_unlock(engine);
 	free(run);
 	return NULL;
@@ -262,46 +308,81 @@ static int check_host(uint64_t memory_bytes, struct bd_error *error)
 	                    (double)memory_bytes / 1048576.0, (double)host / 1048576.0);
 }
 
-static int make_workers(struct bd_engine *engine, struct bd_error *error)
+/* Budget and buffers of a worker; -ENOMEM. */
+static int make_worker(struct bd_engine *engine, struct seat *seat, struct bd_error *error)
 {
-	unsigned count = engine->options.threads;
-	uint64_t decoder = engine->options.memory_bytes / DECODER_SHARE / count;
-	decoder = bd_min_u64(bd_max_u64(decoder, DECODER_LEAST_BYTES), DECODER_MOST_BYTES);
-	uint64_t bytes = count * bd_worker_bytes(decoder);
-	char what[64];
-	snprintf(what, sizeof what, "buffers of %u worker threads", count);
-	int result = bd_budget_take(&engine->budget, bytes, what, error);
+	uint64_t bytes = bd_worker_bytes(engine->decoder_bytes);
+	int result = bd_budget_take(&engine->budget, bytes, "buffers of a worker thread", error);
 	if (result < 0)
 		return result;
-	engine->worker_bytes = bytes;
-	engine->workers = calloc(count, sizeof *engine->workers);
-	engine->threads = calloc(count, sizeof *engine->threads);
-	if (!engine->workers || !engine->threads)
+	result = bd_worker_init(&seat->worker, (unsigned)(seat - engine->seats), engine->decoder_bytes, error);
+	if (result < 0)
+		bd_budget_give(&engine->budget, bytes);
+	return result;
+}
+
+/* Locked, or before there are threads. Returns 0 or -errno. */
+static int start_thread(struct bd_engine *engine, struct seat *seat)
+{
+	seat->ended = false;
+	int refused = pthread_create(&seat->thread, NULL, worker_main, seat);
+	if (refused)
+		return -refused;
+	seat->started = true;
+	engine->working++;
+	engine->spares += seat->spare;
+	return 0;
+}
+
+/* Of a thread that has ended, or will at once; without the lock where it has not ended yet. */
+static void clear_seat(struct seat *seat)
+{
+	if (!seat->started)
+		return;
+	pthread_join(seat->thread, NULL);
+	bd_worker_finish(&seat->worker);
+	bd_budget_give(&seat->engine->budget, bd_worker_bytes(seat->engine->decoder_bytes));
+	seat->started = false;
+}
+
+static int make_seats(struct bd_engine *engine, struct bd_error *error)
+{
+	unsigned count = engine->options.threads;
+	engine->seats = calloc(count + BD_ENGINE_SPARES, sizeof *engine->seats);
+	if (!engine->seats)
 		return bd_error_set(error, -ENOMEM, "out of memory");
-	for (unsigned i = 0; i < count; i++) {
-		result = bd_worker_init(&engine->workers[i], i, decoder, error);
-		if (result < 0)
-			return result;
+	for (unsigned i = 0; i < count + BD_ENGINE_SPARES; i++) {
+		engine->seats[i].engine = engine;
+		engine->seats[i].spare = i >= count;
 	}
 	return 0;
 }
 
 static int start_threads(struct bd_engine *engine, struct bd_error *error)
 {
-	for (unsigned i = 0; i < engine->options.threads; i++) {
-		struct thread_start *start = malloc(sizeof *start);
-		if (!start)
-			return bd_error_set(error, -ENOMEM, "out of memory");
-		*start = (struct thread_start){ engine, &engine->workers[i] };
-		int refused = pthread_create(&engine->threads[i], NULL, worker_main, start);
+	unsigned count = engine->options.threads;
+	uint64_t decoder = engine->options.memory_bytes / DECODER_SHARE / count, bytes;
+	engine->decoder_bytes = bd_min_u64(bd_max_u64(decoder, DECODER_LEAST_BYTES), DECODER_MOST_BYTES);
+	char what[64];
+	snprintf(what, sizeof what, "buffers of %u worker threads", count);
+	/* all or none: the error says what they need together */
+	bytes = count * bd_worker_bytes(engine->decoder_bytes);
+	int result = bd_budget_take(&engine->budget, bytes, what, error);
+	if (result < 0)
+		return result;
+	bd_budget_give(&engine->budget, bytes);
+	bd_engine_lock(engine);
+	for (unsigned i = 0; result == 0 && i < count; i++) {
+		struct seat *seat = &engine->seats[i];
+		result = make_worker(engine, seat, error);
+		int refused = result == 0 ? start_thread(engine, seat) : 0;
 		if (refused) {
-			free(start);
-			return bd_error_set(error, -refused, "worker thread %u of %u: %s", i + 1, engine->options.threads,
-			                    strerror(refused));
+			bd_worker_finish(&seat->worker);
+			result = bd_error_set(error, refused, "worker thread %u of %u: %s", i + 1, count, strerror(-refused));
 		}
-		engine->started++;
 	}
-	return 0;
+	bd_engine_unlock(engine);
+	return result;
 }
 
 int bd_engine_create(const struct bd_engine_options *options, struct bd_engine **ret_engine, struct bd_error *error)
@@ -316,7 +397,7 @@ int bd_engine_create(const struct bd_engine_options *options, struct bd_engine *
 		result = check_host(engine->options.memory_bytes, error);
 	bd_budget_init(&engine->budget, engine->options.memory_bytes);
 	if (result == 0)
-		result = make_workers(engine, error);
+		result = make_seats(engine, error);
 	if (result == 0)
 		result = start_threads(engine, error);
 	if (result < 0) {
@@ -335,12 +416,9 @@ void bd_engine_destroy(struct bd_engine *engine)
 	engine->stopping = true;
 	pthread_cond_broadcast(&engine->work);
 	bd_engine_unlock(engine);
-	for (unsigned i = 0; i < engine->started; i++)
-		pthread_join(engine->threads[i], NULL);
-	for (unsigned i = 0; engine->workers && i < engine->options.threads; i++)
-		bd_worker_finish(&engine->workers[i]);
-	free(engine->workers);
-	free(engine->threads);
+	for (unsigned i = 0; engine->seats && i < engine->options.threads + BD_ENGINE_SPARES; i++)
+		clear_seat(&engine->seats[i]);
+	free(engine->seats);
 	pthread_cond_destroy(&engine->work);
 	pthread_mutex_destroy(&engine->lock);
 	free(engine->cache_folder);
@@ -357,4 +435,52 @@ void bd_engine_memory(const struct bd_engine *engine, uint64_t *ret_used, uint64
 unsigned bd_engine_threads(const struct bd_engine *engine)
 {
 	return engine->options.threads;
+}
+
+/* ---- threads that are stuck ---- */
+
+static void find_stuck(struct bd_engine *engine, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < engine->options.threads + BD_ENGINE_SPARES; i++) {
+		struct seat *seat = &engine->seats[i];
+		if (!seat->started || seat->ended || !seat->tenant || seat->stuck || seat->since_ns + BD_ENGINE_STUCK_NS > now_ns)
+			continue;
+		seat->stuck = true;
+		seat->tenant->stuck++;
+		engine->working--;
+	}
+}
+
+static bool is_wanted(const struct bd_engine *engine)
+{
+	for (const struct bd_tenant *tenant = engine->tenants; tenant; tenant = tenant->next)
+		if (!tenant->idle && !tenant->leaving && !tenant->stuck && !tenant->large)
+			return true;
+	return false;
+}
+
+static void start_spare(struct bd_engine *engine)
+{
+	struct seat *seat = &engine->seats[engine->options.threads], *end = seat + BD_ENGINE_SPARES;
+	struct bd_error error;
+	while (seat < end && seat->started && !seat->ended)
+		seat++;
+	if (seat == end)
+		return;
+	clear_seat(seat); /* it has ended: this does not wait */
+	if (make_worker(engine, seat, &error) < 0)
+		return;
+	if (start_thread(engine, seat) < 0) {
+		bd_worker_finish(&seat->worker);
+		bd_budget_give(&engine->budget, bd_worker_bytes(engine->decoder_bytes));
+	}
+}
+
+void bd_engine_relieve(struct bd_engine *engine, uint64_t now_ns)
+{
+	bd_engine_lock(engine);
+	find_stuck(engine, now_ns);
+	if (!engine->working && !engine->stopping && is_wanted(engine))
+		start_spare(engine);
+	bd_engine_unlock(engine);
 }

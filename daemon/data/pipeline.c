@@ -358,6 +358,7 @@ static bool finish(struct bd_tenant *tenant, const struct bd_run *run)
 		fail(pipeline, &run->error);
 	} else {
 		pipeline->phase = pipeline->inflates ? BD_PHASE_INFLATE : BD_PHASE_FLOW;
+		pipeline->tenant.large = pipeline->buffer_bytes > 0;
 		pipeline->files_handed = pipeline->files_back = 0;
 		notify(pipeline);
 	}

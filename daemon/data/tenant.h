@@ -46,7 +46,9 @@ struct bd_tenant {
 	struct bd_tenant *next;
 	uint64_t worker_ns; /* taken so far, raised on waking so that nobody saves up time while asleep */
 	uint32_t running; /* runs out at workers */
+	uint32_t stuck; /* of them: for so long that their thread counts for nothing (bd_engine_relieve) */
 	bool idle, leaving;
+	bool large; /* its records need the buffers that it has for the configured threads only */
 	uint64_t asked; /* the round in which take said no */
 };
 

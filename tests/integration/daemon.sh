@@ -222,18 +222,36 @@ check "a second SIGTERM stops at once, exit 0" stop TERM 5
 kill $reader
 wait $reader 2>/dev/null
 
-# A disk that does not answer: every read takes a minute.
+# A disk that does not answer: every read of a file in a folder named "hung" takes a minute.
 cat >"$WORK/hang.c" <<'EOF'
 #include <sys/types.h>
 #include <unistd.h>
-ssize_t pread(int fd, void *buffer, size_t bytes, off_t at) { (void)fd, (void)buffer, (void)bytes, (void)at; sleep(60); return 0; }
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+static int hangs(int fd)
+{
+	char link[64], path[4096] = { 0 };
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	return readlink(link, path, sizeof path - 1) > 0 && strstr(path, "/hung/");
+}
+ssize_t pread(int fd, void *buffer, size_t bytes, off_t at)
+{
+	if (hangs(fd))
+		sleep(60);
+	return syscall(SYS_pread64, fd, buffer, bytes, at);
+}
 ssize_t pread64(int fd, void *buffer, size_t bytes, off_t at) { return pread(fd, buffer, bytes, at); }
 EOF
 if [ "${BUILD##*/}" = release ] && ${CC:-cc} -shared -fPIC -w -o "$WORK/hang.so" "$WORK/hang.c" 2>/dev/null; then
-	LD_PRELOAD=$WORK/hang.so start --socket "$socket" --dataset "pets=$pets"
-	"$bin/batchctl" read pets --connect "$socket" --json --quiet >/dev/null 2>&1 &
+	mkdir -p "$WORK/data/hung"
+	cp -r "$WORK/data/images" "$WORK/data/hung/"
+	sed 's/images/hung\/images/' "$pets" >"$WORK/data/hung.yaml"
+	LD_PRELOAD=$WORK/hang.so start --socket "$socket" --dataset "pets=$pets" --dataset "hung=$WORK/data/hung.yaml" --threads 1
+	"$bin/batchctl" read hung --connect "$socket" --json --quiet >/dev/null 2>&1 &
 	reader=$!
-	sleep 1
+	within 10 sh -c "'$bin/batchctl' streams --connect '$socket' --json | grep -q '\"running\"'"
+	check "a disk that hangs holds up its own stream, also on one thread" read_one pets
 	kill $reader
 	wait $reader 2>/dev/null
 	sleep 0.2

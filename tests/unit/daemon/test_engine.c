@@ -209,6 +209,93 @@ static void leaving_does_not_wait_for_the_run(void **state)
 	bd_engine_destroy(engine);
 }
 
+/* Until the tenant's run is out at a worker. */
+static void wait_for_run(struct fake *fake)
+{
+	for (;;) {
+		bd_engine_lock(fake->tenant.engine);
+		bool out = fake->tenant.running > 0;
+		bd_engine_unlock(fake->tenant.engine);
+		if (out)
+			return;
+		usleep(100);
+	}
+}
+
+static void leave_all(struct fake *fakes, int count)
+{
+	for (int i = 0; i < count; i++) {
+		sem_wait(&fakes[i].done);
+		bd_tenant_leave(&fakes[i].tenant);
+		sem_wait(&fakes[i].freed);
+	}
+}
+
+/* One thread, and two streams that hang on a disk: a third one is served all the same, and the spare threads go when they are back. */
+static void streams_that_hang_do_not_hold_up_another(void **state)
+{
+	(void)state;
+	struct bd_engine *engine = engine_of(1);
+	struct fake fakes[3];
+	uint64_t used[3], limit;
+	sem_t gate;
+	sem_init(&gate, 0, 0);
+	bd_engine_memory(engine, &used[0], &limit);
+	for (int i = 0; i < 2; i++) {
+		join(&fakes[i], engine, 3, 0);
+		fakes[i].gate = &gate;
+		wake(&fakes[i]);
+		bd_engine_relieve(engine, bd_now_ns() + BD_ENGINE_STUCK_NS); /* of the first: nobody waits for its thread yet */
+		wait_for_run(&fakes[i]);
+	}
+	join(&fakes[2], engine, 100, 0);
+	wake(&fakes[2]);
+	bd_engine_relieve(engine, bd_now_ns()); /* not long enough */
+	bd_engine_lock(engine);
+	assert_int_equal(fakes[2].taken, 0);
+	bd_engine_unlock(engine);
+	bd_engine_relieve(engine, bd_now_ns() + BD_ENGINE_STUCK_NS);
+	sem_wait(&fakes[2].done);
+	sem_post(&fakes[2].done);
+	bd_engine_memory(engine, &used[1], &limit);
+	assert_true(used[1] > used[0]);
+	assert_int_equal(fakes[0].taken + fakes[1].taken, 2); /* a spare thread is not lost to a stream that hangs */
+	for (int i = 0; i < 6; i++)
+		sem_post(&gate);
+	leave_all(fakes, 3);
+	/* one that has ended is cleared when its place is needed, or at the end */
+	bd_engine_destroy(engine);
+	sem_destroy(&gate);
+}
+
+/* Its records fit the buffers of the configured threads only; a signal for it must not be lost on a spare thread. */
+static void stream_of_large_records_waits_for_a_configured_thread(void **state)
+{
+	(void)state;
+	struct bd_engine *engine = engine_of(1);
+	struct fake fakes[3];
+	sem_t gate;
+	sem_init(&gate, 0, 0);
+	join(&fakes[0], engine, 1, 0);
+	fakes[0].gate = &gate;
+	wake(&fakes[0]);
+	wait_for_run(&fakes[0]);
+	join(&fakes[1], engine, 1, 0);
+	fakes[1].tenant.large = true;
+	wake(&fakes[1]);
+	bd_engine_relieve(engine, bd_now_ns() + BD_ENGINE_STUCK_NS);
+	join(&fakes[2], engine, 10, 0);
+	wake(&fakes[2]);
+	bd_engine_relieve(engine, bd_now_ns() + BD_ENGINE_STUCK_NS);
+	sem_wait(&fakes[2].done);
+	sem_post(&fakes[2].done);
+	assert_int_equal(atomic_load(&fakes[1].worked), 0);
+	sem_post(&gate);
+	leave_all(fakes, 3);
+	bd_engine_destroy(engine);
+	sem_destroy(&gate);
+}
+
 static void memory_that_the_host_has_not_is_refused(void **state)
 {
 	(void)state;
@@ -249,6 +336,8 @@ int main(void)
 		cmocka_unit_test(short_runs_get_as_much_time_as_long_ones),
 		cmocka_unit_test(runs_that_last_leave_a_worker_for_others),
 		cmocka_unit_test(leaving_does_not_wait_for_the_run),
+		cmocka_unit_test(streams_that_hang_do_not_hold_up_another),
+		cmocka_unit_test(stream_of_large_records_waits_for_a_configured_thread),
 		cmocka_unit_test(memory_that_the_host_has_not_is_refused),
 		cmocka_unit_test(options_left_out_have_defaults),
 	};
