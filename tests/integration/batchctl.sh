@@ -64,6 +64,18 @@ expect 0 "$batchctl" read "$data" --batch 4 --save "$WORK/saved" --force
 expect 1 "$batchctl" read "$WORK/none.yaml"
 holds err 'none.yaml'
 expect 1 "$batchctl" read "$data" --batch 4 --start 0:9
+from_input() { # from_input COMMAND ARGUMENTS...: the dataset file on standard input, in its folder
+	(cd "$WORK" && "$batchctl" "$@" <"$data")
+}
+expect 0 from_input read - --batch 4 --json --quiet
+holds out '{"batches":2,'
+expect 0 from_input bench - --batch 4 --seconds 0.3 --consumers 2 --json --quiet
+expect 0 from_input preview - --output "$WORK/sheet-.png" --quiet
+printf 'shards: x\nfeaturs: {}\n' >"$WORK/typo.yaml"
+expect 1 sh -c "'$batchctl' read - <'$WORK/typo.yaml'"
+holds err "-: line 2: unknown key 'featurs'"
+expect 1 sh -c "printf 'a\\000b' | '$batchctl' read -"
+holds err 'NUL'
 expect 2 "$batchctl" read "$data" --shufle global
 holds err "did you mean '--shuffle'"
 expect 2 "$batchctl" read "$data" --batch 7 --world 2 --rank 0

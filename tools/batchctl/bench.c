@@ -166,8 +166,8 @@ static int run_several(struct bench *bench, struct total *total, struct bd_error
 {
 	struct bd_local_daemon local = { .pid = 0 };
 	const char *named = bench->target.connect, *socket = named ? named : getenv("BATCHD_SOCKET");
-	int code = 0;
-	if (!socket || !socket[0]) {
+	int code = bd_target_read_text(&bench->target, bench->options.dataset, error);
+	if (code == 0 && (!socket || !socket[0])) {
 		code = bd_local_daemon_start(&local, bench->target.memory_bytes, (uint32_t)bench->target.threads, error);
 		bench->target.connect = local.socket;
 	}
@@ -175,6 +175,7 @@ static int run_several(struct bench *bench, struct total *total, struct bd_error
 		bench->options.spec.share_start = (uint32_t)bench->consumers;
 	if (code == 0)
 		code = run_consumers(bench, total, error);
+	bd_target_drop_text(&bench->target);
 	bench->target.connect = named; /* the local daemon's name ends with it */
 	bd_local_daemon_finish(&local);
 	return code;

@@ -153,7 +153,9 @@ int bd_command_read(int argc, char **argv)
 		.program = BD_BATCHCTL,
 		.name = "read",
 		.usage = "DATASET [options]",
-		.summary = "Reads batches: which records, and the SHA-256 of each array (--json); --save writes the arrays.",
+		.summary = "Reads batches: which records, and the SHA-256 of each array (--json); --save writes the arrays. A "
+		           "DATASET of\n"
+			   "'-' is a dataset file on standard input.",
 		.groups = { { .options = own, .count = BD_COUNT_OF(own) } },
 		.minimum_words = 1,
 		.maximum_words = 1,

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/file.h"
 #include "common/base/progress.h"
+#include "common/base/yaml.h"
 #include "tools/batchctl/commands.h"
 
 static volatile sig_atomic_t interrupted;
@@ -90,19 +92,46 @@ static void show_opening(void *context, const char *what, uint64_t done, uint64_
 	bd_progress_update(target->progress, done, NULL);
 }
 
+int bd_target_read_text(struct bd_target *target, const char *dataset, struct bd_error *error)
+{
+	size_t length;
+	uint8_t *text;
+	if (target->text || strcmp(dataset, "-") != 0)
+		return 0;
+	int result = bd_file_read_all("-", BD_YAML_LIMIT_BYTES, &text, &length, error);
+	if (result < 0)
+		return result;
+	target->text = (char *)text;
+	if (strlen(target->text) == length)
+		return 0;
+	bd_target_drop_text(target);
+	return bd_error_set(error, -EINVAL, "-: standard input is no dataset file: there is a NUL byte in it");
+}
+
+void bd_target_drop_text(struct bd_target *target)
+{
+	free(target->text);
+	target->text = NULL;
+}
+
 int bd_target_open(struct bd_target *target, struct bd_client *client, const char *dataset, const struct bd_stream_spec *spec,
                    bool quiet, struct bd_stream **ret_stream, struct bd_error *error)
 {
 	struct bd_stream_request request;
+	int result = bd_target_read_text(target, dataset, error);
+	if (result < 0)
+		return result;
 	bd_stream_request_init(&request);
 	request.dataset = dataset;
+	request.dataset_text = target->text;
 	request.spec = *spec;
 	request.interruptible = true;
 	request.on_progress = show_opening;
 	request.context = target;
 	target->quiet = quiet;
 	target->opened = false;
-	int result = bd_stream_open(client, &request, ret_stream, error);
+	result = bd_stream_open(client, &request, ret_stream, error);
+	bd_target_drop_text(target);
 	bd_progress_finish(target->progress);
 	target->progress = NULL;
 	target->opened = true;

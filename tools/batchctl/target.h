@@ -20,6 +20,7 @@ struct bd_target {
 	struct bd_option options[BD_TARGET_OPTION_COUNT];
 	/* What is shown while a stream is opened, or opened again: lives as long as the streams. */
 	struct bd_progress *progress;
+	char *text; /* of a dataset "-", between reading and opening it */
 	bool quiet, opened, away;
 };
 
@@ -38,6 +39,13 @@ BD_MUST_CHECK int bd_target_connect_running(const struct bd_target *target, stru
  */
 typedef int bd_target_question(struct bd_client *client, bool json, struct bd_error *error);
 int bd_target_ask(const char *name, const char *summary, bd_target_question *ask, int argc, char **argv);
+
+/*
+ * Of the dataset "-", standard input, the dataset file's text; of others nothing. Opening does this itself: it is called before only by who opens in
+ * several processes, of which one would find the text. bd_target_open frees it, or bd_target_drop_text.
+ */
+BD_MUST_CHECK int bd_target_read_text(struct bd_target *target, const char *dataset, struct bd_error *error);
+void bd_target_drop_text(struct bd_target *target);
 
 /* Opens a stream, showing the index being built; *target outlives it. Interrupted by SIGINT and SIGTERM after bd_interrupt_catch. */
 BD_MUST_CHECK int bd_target_open(struct bd_target *target, struct bd_client *client, const char *dataset,

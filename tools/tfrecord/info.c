@@ -205,7 +205,8 @@ int bd_tfrecord_info(int argc, char **argv)
 		.name = "info",
 		.usage = "FILE|DATASET.yaml... [options]",
 		.summary = "Tells records, bytes, compression, and the features with their kinds and shapes. Damage is counted, "
-			   "not refused.",
+			   "not refused.\n"
+			   "FILE may be '-'.",
 		.groups = { { .options = options, .count = BD_COUNT_OF(options) } },
 		.minimum_words = 1,
 		.maximum_words = SIZE_MAX,
