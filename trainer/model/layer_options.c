@@ -6,6 +6,7 @@
 
 #include "common/base/arithmetic.h"
 #include "common/base/units.h"
+#include "trainer/model/keras_options.h"
 #include "trainer/model/shape.h"
 
 /* Sides, widths and counts of a layer: larger ones are slips of the keyboard, and products of three stay within 64 bits. */
@@ -343,9 +344,9 @@ static int check_keys(const struct bd_yaml_node *node, const struct layer_type *
 		keys[count++] = type->options[i].key;
 	char what[64];
 	snprintf(what, sizeof what, "layer %s", type->type);
-	int r = bd_yaml_check_keys(node, what, keys, error);
+	int r = bd_keras_check_keys(node, what, type->type, keys, error);
 	for (size_t i = 0; r == 0 && i < 2 && type->required[i]; i++) {
-		if (!bd_yaml_find(node, type->required[i]))
+		if (!bd_keras_find(node, type->required[i]))
 			return bd_yaml_error(node, error, "layer %s needs %s", type->type, type->required[i]);
 	}
 	return r;
@@ -356,11 +357,11 @@ static int read_options(const struct bd_yaml_node *node, const struct layer_type
 {
 	int r = check_keys(node, type, error);
 	for (size_t i = 0; r == 0 && i < MAX_TYPE_OPTIONS && type->options[i].key; i++) {
-		const struct bd_yaml_node *value = bd_yaml_find(node, type->options[i].key);
+		const struct bd_yaml_node *value = bd_keras_find(node, type->options[i].key);
 		if (value)
 			r = type->options[i].read(value, type->options[i].key, config, error);
 	}
-	const struct bd_yaml_node *trainable = bd_yaml_find(node, "trainable");
+	const struct bd_yaml_node *trainable = bd_keras_find(node, "trainable");
 	if (r == 0 && trainable)
 		r = bd_yaml_get_bool(trainable, "trainable", &config->trainable, error);
 	return r;
@@ -377,7 +378,7 @@ static bool name_is_taken(const struct bd_model *model, const char *name)
 
 static int get_name(const struct bd_yaml_node *node, const struct bd_model *model, const char **ret_name, struct bd_error *error)
 {
-	const struct bd_yaml_node *value = bd_yaml_kind(node) == BD_YAML_MAPPING ? bd_yaml_find(node, "name") : NULL;
+	const struct bd_yaml_node *value = bd_yaml_kind(node) == BD_YAML_MAPPING ? bd_keras_find(node, "name") : NULL;
 	const char *name = NULL;
 	if (value) {
 		int r = bd_yaml_get_text(value, "name", &name, error);
@@ -422,7 +423,7 @@ static int add_input(const struct bd_yaml_node *node, const struct bd_model *mod
 static int read_inputs(const struct bd_yaml_node *node, const struct bd_model *model, struct bd_layer_config *config,
                        struct bd_error *error)
 {
-	const struct bd_yaml_node *inputs = bd_yaml_find(node, "inputs");
+	const struct bd_yaml_node *inputs = bd_keras_find(node, "inputs");
 	if (!inputs)
 		return 0;
 	if (bd_yaml_kind(inputs) == BD_YAML_SCALAR)

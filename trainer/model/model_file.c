@@ -7,6 +7,7 @@
 #include "common/base/file.h"
 #include "common/base/yaml.h"
 #include "trainer/model/bases.h"
+#include "trainer/model/keras_options.h"
 #include "trainer/model/layer_options.h"
 
 /* Sides of a picture: as much as a JPEG can have. */
@@ -117,7 +118,7 @@ static int parse_base(const struct bd_yaml_node *root, const char *folder, struc
 		return 0;
 	const struct bd_yaml_node *name = node;
 	if (bd_yaml_kind(node) == BD_YAML_MAPPING) {
-		int r = bd_yaml_check_keys(node, "base", keys, error);
+		int r = bd_keras_check_keys(node, "base", "base", keys, error);
 		if (r < 0)
 			return r;
 		name = bd_yaml_find(node, "name");

@@ -8,6 +8,7 @@
 
 #include "common/base/arithmetic.h"
 #include "trainer/learning/metric.h"
+#include "trainer/model/keras_options.h"
 #include "trainer/model/model.h"
 
 /* Weights are float32: a larger number has no meaning for them. */
@@ -36,7 +37,7 @@ static const struct bd_yaml_node *find_name(const struct bd_yaml_node *node)
 
 static const struct bd_yaml_node *find_in_mapping(const struct bd_yaml_node *node, const char *key)
 {
-	return bd_yaml_kind(node) == BD_YAML_MAPPING ? bd_yaml_find(node, key) : NULL;
+	return bd_yaml_kind(node) == BD_YAML_MAPPING ? bd_keras_find(node, key) : NULL;
 }
 
 static int get_compatibility(const struct bd_yaml_node *node, enum bd_compatibility *ret_compatibility, struct bd_error *error)
@@ -59,7 +60,7 @@ static int parse_loss(const struct bd_yaml_node *node, struct bd_loss *ret_loss,
 	struct bd_loss loss = { .compatibility = BD_KERAS3 };
 	const struct bd_yaml_node *name = find_name(node);
 	if (bd_yaml_kind(node) == BD_YAML_MAPPING) {
-		int r = bd_yaml_check_keys(node, "loss", keys, error);
+		int r = bd_keras_check_keys(node, "loss", "loss", keys, error);
 		if (r < 0)
 			return r;
 	}
@@ -154,15 +155,15 @@ static int read_warmup(const struct bd_yaml_node *node, struct bd_schedule *sche
 {
 	const struct bd_yaml_node *value;
 	int r = 0;
-	if ((value = bd_yaml_find(node, "initial_learning_rate")))
+	if ((value = bd_keras_find(node, "initial_learning_rate")))
 		r = bd_yaml_get_double(value, "initial_learning_rate", 0, LARGEST_OPTION, &schedule->learning_rate, error);
-	if (r == 0 && (value = bd_yaml_find(node, "warmup_steps")))
+	if (r == 0 && (value = bd_keras_find(node, "warmup_steps")))
 		r = bd_yaml_get_u64(value, "warmup_steps", 0, UINT64_MAX, &schedule->warmup_steps, error);
-	if (r == 0 && (value = bd_yaml_find(node, "warmup_target"))) {
+	if (r == 0 && (value = bd_keras_find(node, "warmup_target"))) {
 		schedule->warmup_from = schedule->learning_rate;
 		r = bd_yaml_get_double(value, "warmup_target", 0, LARGEST_OPTION, &schedule->learning_rate, error);
 	}
-	if (r == 0 && (value = bd_yaml_find(node, "warmup_from")))
+	if (r == 0 && (value = bd_keras_find(node, "warmup_from")))
 		r = bd_yaml_get_double(value, "warmup_from", 0, LARGEST_OPTION, &schedule->warmup_from, error);
 	return r;
 }
@@ -189,7 +190,7 @@ static int parse_schedule(const struct bd_yaml_node *node, enum bd_compatibility
 		{ "alpha", &schedule->alpha, NULL, 0, 1, 0 },
 	};
 	for (size_t i = 0; r == 0 && i < BD_COUNT_OF(options); i++) {
-		const struct bd_yaml_node *value = bd_yaml_find(node, options[i].key);
+		const struct bd_yaml_node *value = bd_keras_find(node, options[i].key);
 		if (value)
 			r = read_option(value, &options[i], error);
 	}
@@ -267,14 +268,14 @@ static int read_optimizer_options(const struct bd_yaml_node *node, struct bd_opt
 	size_t count = list_options(config, options, keys);
 	char what[64];
 	snprintf(what, sizeof what, "optimizer %s", bd_optimizer_names[config->kind]);
-	int r = bd_yaml_check_keys(node, what, keys, error);
+	int r = bd_keras_check_keys(node, what, "optimizer", keys, error);
 	for (size_t i = 0; r == 0 && i < count; i++) {
-		if ((value = bd_yaml_find(node, options[i].key)))
+		if ((value = bd_keras_find(node, options[i].key)))
 			r = read_option(value, &options[i], error);
 	}
-	if (r == 0 && (value = bd_yaml_find(node, "exclude_from_weight_decay")))
+	if (r == 0 && (value = bd_keras_find(node, "exclude_from_weight_decay")))
 		r = read_excluded(value, config, error);
-	if (r == 0 && (value = bd_yaml_find(node, "schedule")))
+	if (r == 0 && (value = bd_keras_find(node, "schedule")))
 		r = parse_schedule(value, config->compatibility, &config->schedule, error);
 	if (r == 0 && (config->clipnorm > 0) + (config->global_clipnorm > 0) + (config->clipvalue > 0) > 1)
 		r = bd_yaml_error(node, error, "only one of clipnorm, global_clipnorm and clipvalue can be given");

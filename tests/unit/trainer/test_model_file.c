@@ -129,6 +129,65 @@ static void optimizers_take_their_own_defaults(void **state)
 	bd_model_file_finish(&file);
 }
 
+/* What get_config() of Keras 3 has, at the values that are computed. */
+static void keras_own_configuration_is_taken(void **state)
+{
+	(void)state;
+	struct bd_model_file file;
+	struct bd_error error = { 0 };
+	if (parse(HEAD
+	          "base: {name: vgg16, include_top: false, pooling: null}\n"
+	          "layers:\n"
+	          "  - {type: conv2d, name: null, trainable: true, dtype: float32, filters: 8, kernel_size: [1, 1], strides: [2, "
+	          "2],\n"
+	          "     padding: valid, data_format: channels_last, dilation_rate: [1, 1], groups: 1, activation: null, use_bias: "
+	          "true,\n"
+	          "     kernel_initializer: glorot_uniform, bias_initializer: zeros, kernel_regularizer: null, bias_regularizer: "
+	          "null,\n"
+	          "     activity_regularizer: null, kernel_constraint: ~, bias_constraint: null}\n"
+	          "  - {type: depthwise_conv2d, kernel_size: [1, 1], depth_multiplier: 1, dilation_rate: 1, data_format: null,\n"
+	          "     depthwise_regularizer: null, depthwise_constraint: null}\n"
+	          "  - {type: max_pooling2d, pool_size: [1, 1], strides: null, data_format: channels_last}\n"
+	          "  - {type: batch_normalization, axis: -1, beta_initializer: zeros, gamma_initializer: ones, synchronized: "
+	          "False,\n"
+	          "     moving_mean_initializer: zeros, moving_variance_initializer: ones, beta_regularizer: null}\n"
+	          "  - {type: relu, max_value: null, negative_slope: 0.0, threshold: 0}\n"
+	          "  - {type: dropout, rate: 0.5, seed: null, noise_shape: null}\n"
+	          "  - {type: global_average_pooling2d, keepdims: false}\n"
+	          "  - {type: dense, units: 2, lora_rank: null}\n"
+	          "loss: {name: mse, reduction: sum_over_batch_size}\n"
+	          "optimizer: {name: adam, weight_decay: null, clipnorm: null, use_ema: false, ema_momentum: 0.99, "
+	          "loss_scale_factor: null,\n"
+	          "  gradient_accumulation_steps: null}\n",
+	          &file, &error) < 0)
+		fail_msg("%s", error.text);
+	assert_int_equal(file.model.layers[18].strides[1], 2);
+	assert_string_equal(file.model.layers[18].name, "conv2d");
+	assert_int_equal(file.model.layers[18].activation, BD_ACTIVATION_LINEAR);
+	assert_float_equal(file.training.optimizer.weight_decay, 0, 0);
+	bd_model_file_finish(&file);
+}
+
+static void what_is_not_computed_is_refused_with_what_is(void **state)
+{
+	(void)state;
+#define CONV "layers:\n  - {type: conv2d, filters: 8, kernel_size: 3, "
+	refuse(HEAD CONV "dilation_rate: 2}\n", "line 3: layer conv2d: dilation_rate is always 1 here");
+	refuse(HEAD CONV "dilation_rate: [1, 2]}\n", "dilation_rate is always 1 here");
+	refuse(HEAD CONV "groups: 2}\n", "groups is always 1 here (depthwise_conv2d");
+	refuse(HEAD CONV "data_format: channels_first}\n", "data_format is always channels_last here");
+	refuse(HEAD CONV "bias_regularizer: l2}\n", "bias_regularizer is always null here");
+	refuse(HEAD CONV "dtype: float16}\n", "dtype is always float32 here");
+	refuse(HEAD CONV "group: 1}\n", "did you mean 'groups'?");
+	refuse(HEAD CONV "keepdims: false}\n", "unknown key 'keepdims'");
+	refuse(HEAD "layers:\n  - {type: dense, units: null}\n", "needs units");
+	refuse(HEAD "layers:\n  - {type: relu, negative_slope: 0.2}\n", "negative_slope is always 0 here");
+	refuse(HEAD "layers:\n  - {type: dropout, rate: 0.2, seed: 3}\n", "--seed");
+	refuse(HEAD "base: {name: vgg16, include_top: true}\n", "without its top");
+	refuse(HEAD "layers: [flatten]\nloss: mse\noptimizer: {name: sgd, use_ema: true}\n",
+	       "optimizer sgd: use_ema is always false here");
+}
+
 static void errors_name_the_line_and_the_nearest_word(void **state)
 {
 	(void)state;
@@ -161,6 +220,8 @@ int main(void)
 		cmocka_unit_test(base_layers_come_first_and_are_frozen),
 		cmocka_unit_test(mobilenet_pads_by_compatibility),
 		cmocka_unit_test(optimizers_take_their_own_defaults),
+		cmocka_unit_test(keras_own_configuration_is_taken),
+		cmocka_unit_test(what_is_not_computed_is_refused_with_what_is),
 		cmocka_unit_test(errors_name_the_line_and_the_nearest_word),
 	};
 	return cmocka_run_group_tests_name("model_file", tests, NULL, NULL);
