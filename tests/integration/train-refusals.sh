@@ -35,8 +35,28 @@ refuses 1 "nowhere.h5" run "$WORK/bad.yaml" "$WORK/x"
 refuses 1 "nowhere.yaml" run "$WORK/nowhere.yaml" "$WORK/x"
 refuses 1 "nowhere.yaml" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/nowhere.yaml" --model-dir "$WORK/x" --steps 1 --quiet
 refuses 1 "nowhere.yaml" run "$WORK/model.yaml" "$WORK/unseen" --eval-data "$WORK/nowhere.yaml"
-! ls "$WORK"/unseen/checkpoint-* 2>/dev/null || fail "data to evaluate on was looked for after training only"
+[ ! -e "$WORK/unseen" ] || fail "data to evaluate on was looked for after training only, or the model directory stayed"
 refuses 1 "no model directory" "$bin/batchtrain" evaluate --model-dir "$WORK/data" --data "$WORK/data/test.yaml" --quiet
+
+# What is refused leaves nothing: neither a model directory nor the folders above it, and in one that was there nothing new.
+[ ! -e "$WORK/x" ] || fail "refused runs have left $(find "$WORK/x")"
+nowhere="$bin/batchtrain train $WORK/model.yaml --data $WORK/nowhere.yaml --steps 1 --quiet --model-dir"
+refuses 1 "nowhere.yaml" $nowhere "$WORK/deep/er//x/"
+[ ! -e "$WORK/deep" ] || fail "left: $(find "$WORK/deep")"
+mkdir -p "$WORK/was/there/eval"
+touch "$WORK/was/there/notes" "$WORK/was/there/data.yaml"
+refuses 1 "nowhere.yaml" $nowhere "$WORK/was/there/"
+[ "$(find "$WORK/was" | wc -l)" = 5 ] || fail "there were 5 names, now: $(find "$WORK/was")"
+head -c 3000 /dev/zero >"$WORK/broken-00000-of-00001.tfrecord"
+sed "s/shards:.*/shards: broken-*.tfrecord/" "$WORK/data/train.yaml" >"$WORK/broken.yaml"
+refuses 1 "broken-00000" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/broken.yaml" --steps 1 --quiet --model-dir "$WORK/x"
+[ ! -e "$WORK/x" ] || fail "damaged data has left $(find "$WORK/x")"
+
+# --fresh deletes an older run only when nothing can be refused any more.
+run "$WORK/model.yaml" "$WORK/older" 2>"$WORK/err" || fail "$(cat "$WORK/err")"
+cp -r "$WORK/older" "$WORK/copy"
+refuses 1 "nowhere.yaml" $nowhere "$WORK/older" --fresh
+diff -r "$WORK/older" "$WORK/copy" || fail "--fresh with data that is not there has changed the model directory"
 
 # wrong checkpoints
 run "$WORK/model.yaml" "$WORK/good" --checkpoint-every 10 2>"$WORK/err" || fail "$(cat "$WORK/err")"

@@ -10,6 +10,7 @@
 #include "common/base/arithmetic.h"
 #include "common/base/clock.h"
 #include "trainer/commands/interrupt.h"
+#include "trainer/model/input_description.h"
 
 /* As the estimator's and the tutorial's batches. */
 #define DEFAULT_BATCH 20
@@ -197,14 +198,14 @@ static int build(struct bd_train *train, struct bd_error *error)
 	return r < 0 ? r : find_best_metric(train, error);
 }
 
-/* The newest checkpoint, or the first weights. */
+/* The newest checkpoint, or the first weights. --fresh looks for none; it deletes them when nothing can be refused any more. */
 static int restore(struct bd_train *train, struct bd_error *error)
 {
 	int r = bd_saving_init(train->folder.path, &train->network, train->optimizer, (size_t)train->keep, &train->saving, error);
 	if (r < 0)
 		return r;
 	bd_saving_set_order(&train->saving, &train->spec, train->spec.seed);
-	r = bd_saving_load_newest(&train->saving, &train->loop.state, &train->window_metrics, error);
+	r = train->fresh ? -ENOENT : bd_saving_load_newest(&train->saving, &train->loop.state, &train->window_metrics, error);
 	train->loop.saved_step = r == 0 ? train->loop.state.step : UINT64_MAX;
 	if (r == -ENOENT)
 		r = bd_network_load_weights(&train->network, &train->file, error);
@@ -295,7 +296,17 @@ static int prepare_loop(struct bd_train *train, struct bd_error *error)
 		                                            .quiet = train->quiet,
 		                                            .total_steps = total_steps(train, per_epoch),
 		                                            .first_step = loop->state.step };
-	int r = bd_training_report_create(&options, &train->report, error);
+	return bd_training_report_create(&options, &train->report, error);
+}
+
+/* From here on the run is in the model directory: a run that is refused leaves that as it was. */
+static int begin_folder(struct bd_train *train, struct bd_error *error)
+{
+	int r = train->fresh ? bd_model_folder_clear(&train->folder, error) : 0;
+	if (r == 0)
+		r = bd_model_folder_keep_model(&train->folder, train->model_path, error);
+	if (r == 0 && train->description)
+		r = bd_input_description_save(train->description, train->folder.path, error);
 	if (r == 0)
 		begin_events(train);
 	return r;
@@ -325,16 +336,14 @@ static int run(struct bd_train *train, struct bd_error *error)
 	int r = build(train, error);
 	if (r == 0)
 		r = bd_model_folder_open(train->model_dir, &train->folder, error);
-	if (r == 0 && train->fresh)
-		r = bd_model_folder_clear(&train->folder, error);
 	if (r == 0)
 		r = restore(train, error);
-	if (r == 0)
-		r = bd_model_folder_keep_model(&train->folder, train->model_path, error);
 	if (r == 0)
 		r = open_data(train, error);
 	if (r == 0)
 		r = prepare_loop(train, error);
+	if (r == 0)
+		r = begin_folder(train, error);
 	if (r == 0)
 		r = bd_loop_run(&train->loop, error);
 	if (r == -EINTR && train->report)
@@ -343,11 +352,14 @@ static int run(struct bd_train *train, struct bd_error *error)
 	return r < 0 ? r : give_result(train, error);
 }
 
-static void finish(struct bd_train *train)
+static void finish(struct bd_train *train, bool refused)
 {
 	bd_train_end_progress(train);
 	bd_training_report_destroy(train->report);
 	bd_training_events_destroy(train->events);
+	if (refused)
+		bd_model_folder_abandon(&train->folder);
+	free(train->description);
 	free(train->loop.gradient);
 	bd_feed_close(train->feed);
 	bd_client_close(train->client);
@@ -384,7 +396,7 @@ int bd_train_command(int argc, char **argv)
 	train.stop = bd_interrupt_watch();
 	int r = run(&train, &error);
 	status = r < 0 ? bd_command_failed(&error, r) : BD_EXIT_DONE;
-	finish(&train);
+	finish(&train, r < 0 && train.loop.state.step == 0);
 	bd_arguments_finish(&arguments);
 	return status;
 }

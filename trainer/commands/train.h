@@ -37,6 +37,7 @@ struct bd_train {
 	struct bd_metric_set window_metrics, evaluation_metrics;
 	struct bd_saving saving;
 	struct bd_feed *feed;
+	char *description; /* of the training data, for data.yaml */
 	struct bd_feature_cache train_cache, eval_cache;
 	struct bd_progress *progress;
 	struct bd_training_report *report;
@@ -53,7 +54,7 @@ BD_MUST_CHECK int bd_train_open(struct bd_train *train, const struct bd_stream_r
 /* Whether --eval-data is there and fits: said before hours of training, not after them. */
 BD_MUST_CHECK int bd_train_check_evaluation(struct bd_train *train, struct bd_error *error);
 
-/* The training data from the loop's position on: the stream, or features kept by --cache-features. Sets train->feed. */
+/* The training data from the loop's position on: the stream, or features kept by --cache-features. Sets train->feed and train->description. */
 BD_MUST_CHECK int bd_train_open_data(struct bd_train *train, struct bd_error *error);
 
 /* Hook of the loop: the evaluation data. `context` is the struct bd_train. */

@@ -55,10 +55,10 @@ static int open_once(struct bd_train *train, const char *dataset, struct bd_feed
 	return bd_train_open(train, &request, ret_feed, error);
 }
 
-/* The pictures' description is kept for predict. */
-static int keep_description(struct bd_train *train, const struct bd_feed *feed, struct bd_error *error)
+/* For predict. */
+static int describe(struct bd_train *train, const struct bd_feed *feed, struct bd_error *error)
 {
-	return bd_input_description_save(bd_stream_schema(bd_feed_stream(feed)), train->folder.path, error);
+	return bd_input_description_of(bd_stream_schema(bd_feed_stream(feed)), &train->description, error);
 }
 
 static int open_training(struct bd_train *train, struct bd_error *error)
@@ -72,7 +72,7 @@ static int open_training(struct bd_train *train, struct bd_error *error)
 	request.on_progress = show_progress;
 	request.context = train;
 	int r = bd_train_open(train, &request, &train->feed, error);
-	return r < 0 ? r : keep_description(train, train->feed, error);
+	return r < 0 ? r : describe(train, train->feed, error);
 }
 
 /* Weights in front of the first trained one are what the cache saves. */
@@ -99,7 +99,7 @@ static int fill_cache(struct bd_train *train, const char *dataset, struct bd_fea
 		return r;
 	r = bd_feature_cache_check(bd_stream_schema(bd_feed_stream(feed)), error);
 	if (r == 0 && dataset == train->train_data)
-		r = keep_description(train, feed, error);
+		r = describe(train, feed, error);
 	if (r == 0) {
 		train->progress = bd_progress_create("features", bd_feed_records(feed), "records", train->quiet);
 		r = bd_feature_cache_fill(feed, train->network.graph, train->network.width, memory, train->folder.path, train->stop,

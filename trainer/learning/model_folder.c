@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -44,10 +45,36 @@ static void remove_left_over(const char *path)
 		closedir(dir);
 }
 
+/* The length of a path's parent; 0: it has none. */
+static size_t parent_bytes(const char *path, size_t length)
+{
+	while (length > 0 && path[length - 1] != '/')
+		length--;
+	while (length > 0 && path[length - 1] == '/')
+		length--;
+	return length;
+}
+
+static size_t existing_bytes(char *path)
+{
+	size_t length = strlen(path);
+	while (length > 0) {
+		char kept = path[length];
+		path[length] = 0;
+		bool is_there = access(path, F_OK) == 0;
+		path[length] = kept;
+		if (is_there)
+			break;
+		length = parent_bytes(path, length);
+	}
+	return length;
+}
+
 int bd_model_folder_open(const char *path, struct bd_model_folder *ret_folder, struct bd_error *error)
 {
-	struct bd_model_folder folder = { .path = path, .fd = -1 };
+	struct bd_model_folder folder = { .path = path, .fd = -1, .is_new = access(path, F_OK) < 0 };
 	folder.evaluation_path = bd_path_join(path, BD_EVALUATION_FOLDER_NAME);
+	folder.kept_bytes = folder.evaluation_path ? existing_bytes(folder.evaluation_path) : 0;
 	int r = folder.evaluation_path ? bd_make_folders(folder.evaluation_path, 0777, error)
 	                               : bd_error_set(error, -ENOMEM, "no memory for a path");
 	if (r == 0)
@@ -96,6 +123,36 @@ int bd_model_folder_clear(const struct bd_model_folder *folder, struct bd_error 
 	static const char *const evaluation[] = { "events.out.tfevents.*", "predictions.png", NULL };
 	int r = clear_folder(folder->path, training, error);
 	return r < 0 ? r : clear_folder(folder->evaluation_path, evaluation, error);
+}
+
+/* ---- a run that was refused ---- */
+
+static bool has_checkpoint(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	bool found = false;
+	while (dir && !found && (entry = readdir(dir)))
+		found = fnmatch("checkpoint-*", entry->d_name, 0) == 0;
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+void bd_model_folder_abandon(struct bd_model_folder *folder)
+{
+	static const char *const model[] = { BD_MODEL_FILE_NAME, NULL };
+	struct bd_error ignored;
+	char *path = folder->evaluation_path;
+	if (!path || has_checkpoint(folder->path))
+		return;
+	if (folder->is_new && bd_model_folder_clear(folder, &ignored) == 0 && clear_folder(folder->path, model, &ignored) < 0)
+		return;
+	for (size_t length = strlen(path); length > folder->kept_bytes; length = parent_bytes(path, length)) {
+		path[length] = 0;
+		if (rmdir(path) < 0)
+			return;
+	}
 }
 
 /* ---- model.yaml ---- */

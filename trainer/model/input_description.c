@@ -136,7 +136,7 @@ static void emit_classes(FILE *out, const char *const *classes, size_t count)
 	fputs("]\n", out);
 }
 
-static int describe(const struct bd_schema *schema, char **ret_text, size_t *ret_length, struct bd_error *error)
+int bd_input_description_of(const struct bd_schema *schema, char **ret_text, struct bd_error *error)
 {
 	char *text = NULL;
 	size_t length = 0;
@@ -151,18 +151,13 @@ static int describe(const struct bd_schema *schema, char **ret_text, size_t *ret
 		return r;
 	}
 	*ret_text = text;
-	*ret_length = length;
 	return 0;
 }
 
-int bd_input_description_save(const struct bd_schema *schema, const char *folder, struct bd_error *error)
+int bd_input_description_save(const char *text, const char *folder, struct bd_error *error)
 {
-	char *text = NULL, *path = bd_path_join(folder, BD_INPUT_DESCRIPTION_NAME);
-	size_t length = 0;
-	int r = path ? describe(schema, &text, &length, error) : bd_error_set(error, -ENOMEM, "no memory for a path");
-	if (r == 0)
-		r = bd_keep_text(path, text, length, error);
-	free(text);
+	char *path = bd_path_join(folder, BD_INPUT_DESCRIPTION_NAME);
+	int r = path ? bd_keep_text(path, text, strlen(text), error) : bd_error_set(error, -ENOMEM, "no memory for a path");
 	free(path);
 	return r;
 }

@@ -17,8 +17,11 @@
 
 #define BD_INPUT_DESCRIPTION_NAME "data.yaml"
 
-/* Writes FOLDER/data.yaml from a stream's schema, over an older one. -errno where it cannot be written. */
-BD_MUST_CHECK int bd_input_description_save(const struct bd_schema *schema, const char *folder, struct bd_error *error);
+/* What data.yaml says about a stream's schema; *ret_text is the caller's. -EINVAL or -ENOMEM. */
+BD_MUST_CHECK int bd_input_description_of(const struct bd_schema *schema, char **ret_text, struct bd_error *error);
+
+/* Writes that text as FOLDER/data.yaml, over an older one. -errno where it cannot be written. */
+BD_MUST_CHECK int bd_input_description_save(const char *text, const char *folder, struct bd_error *error);
 
 /*
  * The text of a dataset of these picture files (absolute paths), described by `path`: a data.yaml or a dataset file, or NULL for

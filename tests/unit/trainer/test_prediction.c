@@ -81,6 +81,15 @@ static char *make_folder(char *name)
 	return name;
 }
 
+static void save_description(const struct bd_schema *schema, const char *folder)
+{
+	struct bd_error error = { 0 };
+	char *text = NULL;
+	assert_int_equal(bd_input_description_of(schema, &text, &error), 0);
+	assert_int_equal(bd_input_description_save(text, folder, &error), 0);
+	free(text);
+}
+
 static void description_leaves_out_what_is_random_or_raw(void **state)
 {
 	(void)state;
@@ -99,7 +108,7 @@ static void description_leaves_out_what_is_random_or_raw(void **state)
 	const struct bd_schema schema = { .array_count = 2, .arrays = arrays, .classes = classes, .class_count = 2 };
 	struct bd_error error = { 0 };
 	make_folder(folder);
-	assert_int_equal(bd_input_description_save(&schema, folder, &error), 0);
+	save_description(&schema, folder);
 	snprintf(path, sizeof path, "%s/data.yaml", folder);
 	char *text = NULL;
 	if (bd_input_description_files(path, files, 2, 8, 9, 3, &text, &error) < 0)
@@ -141,7 +150,7 @@ static void input_that_is_no_picture_cannot_come_from_files(void **state)
 	struct bd_error error = { 0 };
 	char *text = NULL;
 	make_folder(folder);
-	assert_int_equal(bd_input_description_save(&schema, folder, &error), 0);
+	save_description(&schema, folder);
 	snprintf(path, sizeof path, "%s/data.yaml", folder);
 	assert_int_equal(bd_input_description_files(path, files, 1, 8, 9, 3, &text, &error), -EINVAL);
 	assert_non_null(strstr(error.text, "no picture"));
