@@ -59,6 +59,24 @@ refuses 1 "model.onnx" "$bin/batchtrain" export --model-dir "$WORK/run" --format
 "$bin/batchtrain" evaluate "$WORK/warm.yaml" --data "$WORK/data/test.yaml" --json --quiet >"$WORK/warm.json"
 [ "$(number accuracy <"$WORK/warm.json")" = "$accuracy" ] || fail "with exported weights: $(cat "$WORK/warm.json")"
 
+# Pictures from a list on standard input, as from the command line; without names the class is its number, in JSON and CSV alike.
+mkdir "$WORK/pictures"
+cp "$WORK/sheet.png" "$WORK/pictures/a b.png"
+cp "$WORK/sheet.png" "$WORK/pictures/c.png"
+sed '/^classes/d' "$WORK/data/test.yaml" >"$WORK/data/nameless.yaml"
+ask() {
+	"$bin/batchtrain" predict "$WORK/warm.yaml" --like "$WORK/data/nameless.yaml" --quiet "$@"
+}
+ask --json "$WORK/sheet.png" "$WORK/pictures" >"$WORK/words.json" || fail "predict on pictures"
+printf '%s\n\n%s' "$WORK/sheet.png" "$WORK/pictures" | ask --json - >"$WORK/list.json" || fail "predict -"
+[ "$(wc -l <"$WORK/list.json")" = 3 ] && cmp -s "$WORK/words.json" "$WORK/list.json" || fail "a list gave $(cat "$WORK/list.json")"
+index=$(head -n 1 "$WORK/list.json" | number index)
+grep -q "\"class\":\"$index\",\"index\":$index," "$WORK/list.json" || fail "a class without a name: $(cat "$WORK/list.json")"
+ask --csv "$WORK/sheet.png" | grep -q ",0,\"$index\",$index," || fail "a class without a name in CSV"
+refuses 1 "standard input: there is no file" ask - </dev/null
+"$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --limit 3 --output-layer dense --save "$WORK/dense.npy" --quiet --json >"$WORK/out"
+grep -q '"records":3' "$WORK/out" || fail "nothing said about the saved layer: $(cat "$WORK/out")"
+
 # Early stopping: a rate of nearly nothing does not get better often.
 make_model "$WORK/model.yaml" 1e-30
 train early --eval-data "$WORK/data/test.yaml" --steps 1000 --eval-every 5 --early-stopping 2 || fail "early: $(cat "$WORK/early.log")"

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -81,14 +82,32 @@ static int add_path(struct bd_picture_files *files, const char *path, int depth,
 	return depth == 0 ? bd_error_set(error, -EINVAL, "%s: no picture file and no folder", path) : 0;
 }
 
+static int add_list(struct bd_picture_files *files, FILE *list, struct bd_error *error)
+{
+	char *line = NULL;
+	size_t room = 0;
+	int r = 0;
+	for (ssize_t length; r == 0 && (length = getline(&line, &room, list)) >= 0;) {
+		if (length > 0 && line[length - 1] == '\n')
+			line[length - 1] = 0;
+		if (*line)
+			r = add_path(files, line, 0, error);
+	}
+	if (r == 0 && ferror(list))
+		r = bd_error_set(error, -EIO, "standard input: cannot be read");
+	free(line);
+	return r;
+}
+
 int bd_picture_files_find(const char *const *words, size_t count, struct bd_picture_files *ret_files, struct bd_error *error)
 {
 	struct bd_picture_files files = { 0 };
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < count; i++)
-		r = add_path(&files, words[i], 0, error);
+		r = strcmp(words[i], "-") == 0 ? add_list(&files, stdin, error) : add_path(&files, words[i], 0, error);
 	if (r == 0 && files.count == 0)
-		r = bd_error_set(error, -ENODATA, "%s: there is no file in it", words[0]);
+		r = bd_error_set(error, -ENODATA, "%s: there is no file in it",
+		                 strcmp(words[0], "-") == 0 ? "standard input" : words[0]);
 	if (r < 0)
 		bd_picture_files_finish(&files);
 	else

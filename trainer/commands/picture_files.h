@@ -1,5 +1,6 @@
 /*
- * picture_files.h - the picture files that a command line means: files as they are, folders with everything in them.
+ * picture_files.h - the picture files that a command line means: files as they are, folders with everything in them, `-` for a list of
+ * both on standard input.
  */
 #ifndef BD_COMMANDS_PICTURE_FILES_H
 #define BD_COMMANDS_PICTURE_FILES_H
@@ -19,7 +20,7 @@ struct bd_picture_files {
 
 /*
  * Words in their order; a folder gives its regular files and those of its sub-folders in byte order, names that begin with a dot left out.
- * -ENOENT and the like name the word; -ENODATA: folders without a file. Finish takes zeroed.
+ * `-` reads such words from standard input, one a line. -ENOENT and the like name the word; -ENODATA: no file at all. Finish takes zeroed.
  */
 BD_MUST_CHECK int bd_picture_files_find(const char *const *words, size_t count, struct bd_picture_files *ret_files,
                                         struct bd_error *error);

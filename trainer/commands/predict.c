@@ -65,7 +65,8 @@ static int check_words(struct predict *predict, const struct bd_arguments *argum
 		predict->word_count--;
 	}
 	if (!predict->dataset && predict->word_count == 0)
-		return bd_error_set(error, -EINVAL, "give pictures, folders of pictures or --data");
+		return bd_error_set(error, -EINVAL,
+		                    "give pictures, folders of pictures, - (a list of them on standard input) or --data");
 	if (predict->dataset && predict->word_count > 0)
 		return bd_error_set(error, -EINVAL,
 		                    "give pictures or --data, not both; --like DATASET.yaml says how pictures become the input");
@@ -73,7 +74,10 @@ static int check_words(struct predict *predict, const struct bd_arguments *argum
 		return bd_error_set(error, -EINVAL, "--output-layer NAME and --save FILE.npy go together");
 	if (predict->json && predict->csv)
 		return bd_error_set(error, -EINVAL, "--json and --csv exclude each other");
-	return 0;
+	if (predict->layer && predict->csv)
+		return bd_error_set(error, -EINVAL,
+		                    "--csv writes what the model says, --output-layer wants a layer's numbers instead");
+	return bd_trained_model_check(&predict->model, error);
 }
 
 static int parse(struct predict *predict, int argc, char **argv, struct bd_arguments *ret_arguments)
@@ -125,8 +129,10 @@ static int parse(struct predict *predict, int argc, char **argv, struct bd_argum
 	const struct bd_command command = {
 		.program = "batchtrain",
 		.name = "predict",
-		.usage = "--model-dir DIR | MODEL.yaml   PICTURE|FOLDER… | --data TEST.yaml [options]",
-		.summary = "What a trained model says about pictures or about the records of a dataset.",
+		.usage = "--model-dir DIR | MODEL.yaml   PICTURE|FOLDER|-… | --data TEST.yaml [options]",
+		.summary =
+			"What a trained model says about pictures or about the records of a dataset. - reads paths from standard "
+			"input, one a line.",
 		.groups = { { NULL, options, sizeof options / sizeof *options },
 		            { "Model", predict->model.options, BD_TRAINED_MODEL_OPTION_COUNT },
 		            { "Daemon", predict->data.options, BD_DATA_OPTION_COUNT } },
@@ -235,13 +241,14 @@ static int open_data(struct predict *predict, struct bd_error *error)
 static json_t *prediction_json(const struct predict *predict, const struct bd_feed_batch *batch, uint32_t row, const float *output)
 {
 	const char *name = name_of(predict, batch->records[row]);
+	char text[32];
 	json_t *object = json_object(), *numbers = json_array();
 	json_object_set_new(object, "file", name ? bd_json_text(name, strlen(name)) : json_null());
 	json_object_set_new(object, "record", json_integer((json_int_t)batch->records[row]));
 	if (predict->answers.is_classifier) {
 		struct bd_prediction prediction = bd_prediction_of(&predict->answers, output);
-		json_object_set_new(object, "class",
-		                    prediction.name ? bd_json_text(prediction.name, strlen(prediction.name)) : json_null());
+		const char *class = bd_class_name(&predict->answers, prediction.index, text, sizeof text);
+		json_object_set_new(object, "class", bd_json_text(class, strlen(class)));
 		json_object_set_new(object, "index", json_integer((json_int_t)prediction.index));
 		json_object_set_new(object, "probability", bd_json_float((float)prediction.probability));
 	}
@@ -399,6 +406,16 @@ static size_t say_unreadable(struct predict *predict)
 	return all;
 }
 
+/* What --output-layer gives a program instead of predictions. */
+static int say_saved(const struct predict *predict, struct bd_error *error)
+{
+	json_t *object = json_object();
+	json_object_set_new(object, "layer", bd_json_text(predict->layer, strlen(predict->layer)));
+	json_object_set_new(object, "output", bd_json_text(predict->save_path, strlen(predict->save_path)));
+	json_object_set_new(object, "records", json_integer((json_int_t)predict->done));
+	return bd_json_print_line(stdout, object, error);
+}
+
 static int run(struct predict *predict, struct bd_error *error)
 {
 	int r = bd_trained_model_load(&predict->model, predict->model_file, (uint32_t)predict->batch,
@@ -412,7 +429,7 @@ static int run(struct predict *predict, struct bd_error *error)
 	predict->outputs = calloc((size_t)predict->batch * predict->model.network.width, sizeof *predict->outputs);
 	if (!predict->outputs)
 		return bd_error_set(error, -ENOMEM, "no memory for a batch of outputs");
-	if (predict->csv && !predict->layer)
+	if (predict->csv)
 		print_heading(predict);
 	uint64_t total = bd_feed_records(predict->feed);
 	predict->progress = bd_progress_create("predict", predict->limit && predict->limit < total ? predict->limit : total,
@@ -423,6 +440,8 @@ static int run(struct predict *predict, struct bd_error *error)
 		predict->npy_is_open = false;
 		r = bd_npy_writer_commit(&predict->npy, error);
 	}
+	if (r == 0 && predict->layer && predict->json)
+		r = say_saved(predict, error);
 	if (r == 0 && predict->sheet)
 		r = bd_prediction_sheet_write(predict->sheet, predict->sheet_path, error);
 	if (r == 0 && predict->files.count && say_unreadable(predict) > 0)

@@ -30,6 +30,20 @@ void bd_trained_model_init(struct bd_trained_model *model)
 	memcpy(model->options, table, sizeof table);
 }
 
+int bd_trained_model_check(const struct bd_trained_model *model, struct bd_error *error)
+{
+	uint64_t step;
+	struct bd_error ignored;
+	const char *which = model->checkpoint;
+	if (!which)
+		return 0;
+	if (!model->folder)
+		return bd_error_set(error, -EINVAL, "--checkpoint needs --model-dir DIR, where checkpoints lie");
+	if (strcmp(which, "newest") != 0 && strcmp(which, "best") != 0 && bd_parse_u64(which, 0, UINT64_MAX, &step, &ignored) < 0)
+		return bd_error_set(error, -EINVAL, "--checkpoint is newest, best or the number of a step, not '%s'", which);
+	return 0;
+}
+
 static int load_checkpoint(struct bd_trained_model *model, struct bd_error *error)
 {
 	struct bd_saving saving = { 0 };

@@ -24,6 +24,9 @@ struct bd_trained_model {
 
 void bd_trained_model_init(struct bd_trained_model *model);
 
+/* After parsing: --checkpoint is a word that it may be, and has a directory to look in. -EINVAL: wrong usage. */
+BD_MUST_CHECK int bd_trained_model_check(const struct bd_trained_model *model, struct bd_error *error);
+
 /* model_file: the word that stands for --model-dir, or NULL. batch, threads, keep: as of bd_network_options. */
 BD_MUST_CHECK int bd_trained_model_load(struct bd_trained_model *model, const char *model_file, uint32_t batch, uint32_t threads,
                                         const char *keep, struct bd_error *error);

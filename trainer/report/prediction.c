@@ -23,8 +23,6 @@ struct bd_prediction bd_prediction_of(const struct bd_answers *answers, const fl
 		prediction.probability = prediction.index == 1 ? (double)row[0] : 1 - (double)row[0];
 	else
 		prediction.probability = (double)row[prediction.index];
-	if (prediction.index < answers->class_count)
-		prediction.name = answers->classes[prediction.index];
 	return prediction;
 }
 

@@ -20,7 +20,6 @@ struct bd_answers {
 struct bd_prediction {
 	size_t index;
 	double probability;
-	const char *name; /* of the class; NULL: it has none */
 };
 
 /* Sigmoid and softmax outputs are classes unless the loss says otherwise. */
