@@ -133,6 +133,7 @@ void bd_stream_options_init(struct bd_stream_options *options, struct bd_stream_
 			.name = word->option,
 			.kind = option_kind_of(word->kind),
 			.value = at(options, word->holder),
+			.given = strcmp(word->option, "window") == 0 ? &options->window_given : NULL,
 			.argument = word->argument,
 			.help = word->help,
 			.choices = word->choices,

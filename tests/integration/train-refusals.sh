@@ -13,6 +13,21 @@ run() {
 refuses 2 "data is missing" "$bin/batchtrain" train "$WORK/model.yaml" --model-dir "$WORK/x" --steps 1
 refuses 2 "steps or --epochs" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/x"
 refuses 2 "checkpoint-every" "$bin/batchtrain" train "$WORK/model.yaml" --checkpoint-evry 3
+# options that would do nothing
+nothing() {
+	text=$1
+	shift
+	refuses 2 "$text" run "$WORK/model.yaml" "$WORK/x" "$@"
+}
+nothing "eval-every needs --eval-data" --eval-every 5
+nothing "best needs --eval-data" --best loss
+nothing "early-stopping needs --eval-data" --early-stopping 2
+nothing "window needs --shuffle window" --window 100
+nothing "share-group does nothing with --cache-features" --cache-features --share-group all
+nothing "cache does nothing with --cache-features" --cache-features --cache 1MiB
+refuses 2 "checkpoint needs --model-dir" "$bin/batchtrain" evaluate "$WORK/model.yaml" --data "$WORK/data/test.yaml" --checkpoint best
+refuses 2 "not 'last'" "$bin/batchtrain" predict --model-dir "$WORK/data" --data "$WORK/data/test.yaml" --checkpoint last
+refuses 2 "csv" "$bin/batchtrain" predict --model-dir "$WORK/data" --data "$WORK/data/test.yaml" --csv --output-layer dense --save "$WORK/x.npy"
 refuses 2 "give --model-dir" "$bin/batchtrain" evaluate --data "$WORK/data/test.yaml"
 
 refuses 1 "240 records never fill a batch of 500" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/x" --epochs 2 \

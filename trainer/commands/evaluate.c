@@ -73,6 +73,8 @@ static int parse(struct evaluate *evaluate, int argc, char **argv, struct bd_arg
 		r = bd_error_set(&error, -EINVAL, "--data is missing: the dataset to evaluate on");
 	else if ((evaluate->model.folder != NULL) == (ret_arguments->word_count == 1))
 		r = bd_error_set(&error, -EINVAL, "give --model-dir DIR or one MODEL.yaml");
+	else
+		r = bd_trained_model_check(&evaluate->model, &error);
 	evaluate->json = ret_arguments->json;
 	evaluate->quiet = ret_arguments->quiet;
 	if (r == 0)

@@ -60,6 +60,8 @@ static int parse(struct export_task *task, int argc, char **argv, struct bd_argu
 		r = bd_error_set(&error, -EINVAL, "--output is missing: the file to write");
 	else if ((task->model.folder != NULL) == (ret_arguments->word_count == 1))
 		r = bd_error_set(&error, -EINVAL, "give --model-dir DIR or one MODEL.yaml");
+	else
+		r = bd_trained_model_check(&task->model, &error);
 	if (r == 0)
 		return -1;
 	bd_arguments_finish(ret_arguments);

@@ -26,6 +26,34 @@ static const char *const on_nan_names[] = { "stop", "skip", NULL };
 
 /* ---- command line ---- */
 
+/* Options that would do nothing without another one. */
+static int check_combinations(const struct bd_train *train, struct bd_error *error)
+{
+	if (!train->eval_data && (train->patience > 0 || train->eval_every_given || train->best))
+		return bd_error_set(error, -EINVAL, "--%s needs --eval-data TEST.yaml",
+		                    train->patience > 0       ? "early-stopping"
+		                    : train->eval_every_given ? "eval-every"
+		                                              : "best");
+	if (train->stream.window_given && train->spec.shuffle != BD_SHUFFLE_WINDOW)
+		return bd_error_set(error, -EINVAL, "--window needs --shuffle window");
+	if (train->cache_features && (train->spec.share_group[0] || train->spec.cache_bytes > 0))
+		return bd_error_set(error, -EINVAL,
+		                    "--%s does nothing with --cache-features, which reads the data once and keeps what it needs",
+		                    train->spec.share_group[0] ? "share-group" : "cache");
+	return 0;
+}
+
+static int check(const struct bd_train *train, struct bd_error *error)
+{
+	if (!train->train_data)
+		return bd_error_set(error, -EINVAL, "--data is missing: the dataset to train on");
+	if (!train->model_dir)
+		return bd_error_set(error, -EINVAL, "--model-dir is missing: where checkpoints and events go");
+	if (train->steps == 0 && train->spec.epochs == 0)
+		return bd_error_set(error, -EINVAL, "--steps or --epochs is missing: how long to train");
+	return check_combinations(train, error);
+}
+
 static int parse(struct bd_train *train, int argc, char **argv, struct bd_arguments *ret_arguments)
 {
 	static const char *const without[] = { "start", "rank", "world", NULL };
@@ -125,7 +153,7 @@ static int parse(struct bd_train *train, int argc, char **argv, struct bd_argume
 		.usage = "MODEL.yaml --data TRAIN.yaml --model-dir DIR (--steps N | --epochs N) [options]",
 		.summary = "Trains a model; goes on from the model directory's newest checkpoint, exactly as if it had not been "
 			   "stopped. "
-			   "Ctrl-C saves a checkpoint first.",
+			   "Ctrl-C saves a checkpoint first. Unless told otherwise: --batch 20 --shuffle global --remainder carry.",
 		.groups = { { NULL, options, count },
 		            { "Daemon", train->data.options, BD_DATA_OPTION_COUNT },
 		            { "Stream options", train->stream.options, train->stream.count } },
@@ -139,14 +167,8 @@ static int parse(struct bd_train *train, int argc, char **argv, struct bd_argume
 	if (ret_arguments->done)
 		return BD_EXIT_DONE;
 	r = bd_stream_options_apply(&train->stream, &error);
-	if (r == 0 && !train->train_data)
-		r = bd_error_set(&error, -EINVAL, "--data is missing: the dataset to train on");
-	if (r == 0 && !train->model_dir)
-		r = bd_error_set(&error, -EINVAL, "--model-dir is missing: where checkpoints and events go");
-	if (r == 0 && train->steps == 0 && train->spec.epochs == 0)
-		r = bd_error_set(&error, -EINVAL, "--steps or --epochs is missing: how long to train");
-	if (r == 0 && train->patience > 0 && !train->eval_data)
-		r = bd_error_set(&error, -EINVAL, "--early-stopping needs --eval-data");
+	if (r == 0)
+		r = check(train, &error);
 	train->model_path = ret_arguments->words ? ret_arguments->words[0] : NULL;
 	train->json = ret_arguments->json;
 	train->quiet = ret_arguments->quiet;
