@@ -125,6 +125,9 @@ static void confusion_agrees_with_accuracy(void **state)
 	assert_true(over_batches("recall", &loss, 1, outputs, &targets, 8, 3) == 3.0 / 5);
 	bd_confusion_finish(&confusion);
 	assert_int_equal(bd_confusion_init(&confusion, &loss, 5000, NULL), -EINVAL);
+	/* Labels of a regression are any numbers: they once counted outside of the matrix. */
+	const struct bd_loss squares = { .kind = BD_MEAN_SQUARED_ERROR };
+	assert_int_equal(bd_confusion_init(&confusion, &squares, 1, NULL), -EINVAL);
 }
 
 static void logits_and_probabilities_give_the_same(void **state)
