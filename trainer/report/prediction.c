@@ -1,5 +1,6 @@
 #include "trainer/report/prediction.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,18 +12,37 @@ struct bd_answers bd_answers_of(const struct bd_model_file *file, size_t width, 
 	bool ends_in_classes = strcmp(last->type, "softmax") == 0 || last->activation == BD_ACTIVATION_SIGMOID ||
 	                       last->activation == BD_ACTIVATION_SOFTMAX;
 	bool is_classifier = file->training.has_loss ? file->training.loss.kind != BD_MEAN_SQUARED_ERROR : ends_in_classes;
-	return (struct bd_answers){
-		.is_classifier = is_classifier, .width = width, .classes = classes, .class_count = class_count
-	};
+	bool from_logits = file->training.has_loss && is_classifier && file->training.loss.from_logits;
+	bool sigmoid = from_logits && (width == 1 || file->training.loss.kind == BD_BINARY_CROSSENTROPY);
+	return (struct bd_answers){ .is_classifier = is_classifier,
+		                    .sigmoid = sigmoid,
+		                    .softmax = from_logits && !sigmoid,
+		                    .width = width,
+		                    .classes = classes,
+		                    .class_count = class_count };
+}
+
+static double probability_of(const struct bd_answers *answers, const float *row, size_t index)
+{
+	double sum = 0;
+	if (answers->sigmoid)
+		return 1 / (1 + exp(-(double)row[index]));
+	if (!answers->softmax)
+		return (double)row[index];
+	for (size_t i = 0; i < answers->width; i++)
+		sum += exp((double)row[i] - (double)row[index]);
+	return 1 / sum;
 }
 
 struct bd_prediction bd_prediction_of(const struct bd_answers *answers, const float *row)
 {
-	struct bd_prediction prediction = { .index = bd_predicted_class(row, answers->width, false) };
-	if (answers->width == 1)
-		prediction.probability = prediction.index == 1 ? (double)row[0] : 1 - (double)row[0];
-	else
-		prediction.probability = (double)row[prediction.index];
+	struct bd_prediction prediction = { .index = bd_predicted_class(row, answers->width, answers->sigmoid) };
+	if (answers->width > 1) {
+		prediction.probability = probability_of(answers, row, prediction.index);
+		return prediction;
+	}
+	double p = probability_of(answers, row, 0);
+	prediction.probability = prediction.index == 1 ? p : 1 - p;
 	return prediction;
 }
 

@@ -12,6 +12,7 @@
 /* How a model's outputs are to be read. */
 struct bd_answers {
 	bool is_classifier; /* else numbers: a regression */
+	bool sigmoid, softmax; /* what turns outputs into probabilities, where the loss is from logits */
 	size_t width;
 	const char *const *classes; /* names, borrowed; NULL: none */
 	size_t class_count;
@@ -25,7 +26,7 @@ struct bd_prediction {
 /* Sigmoid and softmax outputs are classes unless the loss says otherwise. */
 struct bd_answers bd_answers_of(const struct bd_model_file *file, size_t width, const char *const *classes, size_t class_count);
 
-/* Of one row of probabilities (width). One number p is class 1 with p where p > 0.5, else class 0 with 1 - p. */
+/* Of one row of outputs (width). One number p is class 1 with p where p > 0.5, else class 0 with 1 - p. */
 struct bd_prediction bd_prediction_of(const struct bd_answers *answers, const float *row);
 
 /* "dogs", or "1" where classes have no names; `text` (size bytes) is used for the latter. */

@@ -42,6 +42,20 @@ static void classes_without_names_are_numbers(void **state)
 	assert_string_equal(bd_class_name(&answers, 1, text, sizeof text), "1");
 }
 
+static void logits_become_probabilities(void **state)
+{
+	(void)state;
+	const struct bd_answers one = { .is_classifier = true, .sigmoid = true, .width = 1 };
+	const struct bd_answers three = { .is_classifier = true, .softmax = true, .width = 3 };
+	const float yes = 0.25f, no = -2, row[] = { 1, 3, 2 };
+	assert_int_equal(bd_prediction_of(&one, &yes).index, 1);
+	assert_float_equal(bd_prediction_of(&one, &yes).probability, 0.5621765, 1e-7);
+	assert_int_equal(bd_prediction_of(&one, &no).index, 0);
+	assert_float_equal(bd_prediction_of(&one, &no).probability, 0.8807971, 1e-7);
+	assert_int_equal(bd_prediction_of(&three, row).index, 1);
+	assert_float_equal(bd_prediction_of(&three, row).probability, 0.6652410, 1e-7);
+}
+
 /* ---- npy ---- */
 
 static void rows_are_read_back_as_written(void **state)
@@ -187,6 +201,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_number_stands_for_two_classes),
 		cmocka_unit_test(classes_without_names_are_numbers),
+		cmocka_unit_test(logits_become_probabilities),
 		cmocka_unit_test(rows_are_read_back_as_written),
 		cmocka_unit_test(description_leaves_out_what_is_random_or_raw),
 		cmocka_unit_test(input_that_is_no_picture_cannot_come_from_files),
