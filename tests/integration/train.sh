@@ -77,6 +77,10 @@ refuses 1 "standard input: there is no file" ask - </dev/null
 "$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --limit 3 --output-layer dense --save "$WORK/dense.npy" --quiet --json >"$WORK/out"
 grep -q '"records":3' "$WORK/out" || fail "nothing said about the saved layer: $(cat "$WORK/out")"
 
+# An epoch that drops its last records is as many steps as batches come out of it: two of 100 out of 240.
+train drop --eval-data "$WORK/data/test.yaml" --epochs 3 --batch 100 --remainder drop --report-every 100 || fail "drop: $(cat "$WORK/drop.log")"
+grep -q '^{"step":2,.*"eval":{' "$WORK/drop.json" && grep -q '^{"step":4,.*"eval":{' "$WORK/drop.json" || fail "evaluated at $(cat "$WORK/drop.json")"
+
 # Early stopping: a rate of nearly nothing does not get better often.
 make_model "$WORK/model.yaml" 1e-30
 train early --eval-data "$WORK/data/test.yaml" --steps 1000 --eval-every 5 --early-stopping 2 || fail "early: $(cat "$WORK/early.log")"

@@ -291,7 +291,8 @@ static int prepare_loop(struct bd_train *train, struct bd_error *error)
 {
 	struct bd_loop *loop = &train->loop;
 	uint64_t records = train->feed ? bd_feed_records(train->feed) : 1;
-	uint64_t per_epoch = bd_max_u64(1, (records + train->spec.batch - 1) / train->spec.batch);
+	uint64_t in_last = train->spec.remainder == BD_REMAINDER_DROP ? 0 : train->spec.batch - 1;
+	uint64_t per_epoch = bd_max_u64(1, (records + in_last) / train->spec.batch);
 	int best_metric = loop->options.best_metric;
 	if (!train->feed)
 		train->steps = loop->state.step;
