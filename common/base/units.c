@@ -171,7 +171,7 @@ void bd_format_duration(double seconds, char *ret_text, size_t size)
 /* Longer words are not compared: no key or option of ours is near that. */
 #define WORD_LIMIT 64
 
-/* Edits between two words (Levenshtein's distance). */
+/* Edits between two words (Levenshtein's distance); large and small letters are the same. */
 static size_t edits_between(const char *a, const char *b)
 {
 	size_t row[WORD_LIMIT + 1], length_b = strlen(b);
@@ -181,7 +181,8 @@ static size_t edits_between(const char *a, const char *b)
 		size_t diagonal = row[0];
 		row[0] = i + 1;
 		for (size_t j = 0; j < length_b; j++) {
-			size_t changed = diagonal + (a[i] != b[j]), removed = row[j + 1] + 1, added = row[j] + 1;
+			size_t changed = diagonal + (tolower((unsigned char)a[i]) != tolower((unsigned char)b[j])),
+			       removed = row[j + 1] + 1, added = row[j] + 1;
 			diagonal = row[j + 1];
 			row[j + 1] = changed < removed ? (changed < added ? changed : added) : (removed < added ? removed : added);
 		}

@@ -309,6 +309,17 @@ int bd_yaml_error(const struct bd_yaml_node *node, struct bd_error *error, const
 	return bd_error_set(error, -EINVAL, "%s: line %u: %s", node->yaml->name, node->line, text);
 }
 
+/* "a, b, c"; false and "" where they are too many for a line. */
+static bool list_words(const char *const *words, char *text, size_t size)
+{
+	size_t length = 0;
+	for (size_t i = 0; words[i] && length < size; i++)
+		length += (size_t)snprintf(text + length, size - length, "%s%s", i ? ", " : "", words[i]);
+	if (length >= size)
+		*text = 0;
+	return length > 0 && length < size;
+}
+
 int bd_yaml_check_keys(const struct bd_yaml_node *mapping, const char *what, const char *const *keys, struct bd_error *error)
 {
 	if (mapping->kind != BD_YAML_MAPPING)
@@ -323,7 +334,9 @@ int bd_yaml_check_keys(const struct bd_yaml_node *mapping, const char *what, con
 		if (nearest)
 			return bd_yaml_error(mapping->children[i], error, "unknown key '%s' in %s; did you mean '%s'?",
 			                     mapping->keys[i], what, nearest);
-		return bd_yaml_error(mapping->children[i], error, "unknown key '%s' in %s", mapping->keys[i], what);
+		char list[256];
+		return bd_yaml_error(mapping->children[i], error, "unknown key '%s' in %s%s%s", mapping->keys[i], what,
+		                     list_words(keys, list, sizeof list) ? "; known are " : "", list);
 	}
 	return 0;
 }

@@ -77,6 +77,15 @@ refuses 1 "standard input: there is no file" ask - </dev/null
 "$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --limit 3 --output-layer dense --save "$WORK/dense.npy" --quiet --json >"$WORK/out"
 grep -q '"records":3' "$WORK/out" || fail "nothing said about the saved layer: $(cat "$WORK/out")"
 
+# What was most likely forgotten is said, once; it is no error.
+sed 's/units: 1, activation: sigmoid/units: 1/' "$WORK/model.yaml" >"$WORK/linear.yaml"
+sed 's/\(type: [a-z0-9_]*\)/\1, trainable: false/' "$WORK/model.yaml" >"$WORK/frozen.yaml"
+for doubt in "linear 'activation: sigmoid'" "frozen no weight of the model is trained"; do
+	"$bin/batchtrain" train "$WORK/${doubt%% *}.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/doubt-${doubt%% *}" --steps 1 --quiet 2>"$WORK/err" ||
+		fail "$(cat "$WORK/err")"
+	[ "$(grep -c "${doubt#* }" "$WORK/err")" = 1 ] || fail "'$(cat "$WORK/err")' does not say '${doubt#* }'"
+done
+
 # An epoch that drops its last records is as many steps as batches come out of it: two of 100 out of 240.
 train drop --eval-data "$WORK/data/test.yaml" --epochs 3 --batch 100 --remainder drop --report-every 100 || fail "drop: $(cat "$WORK/drop.log")"
 grep -q '^{"step":2,.*"eval":{' "$WORK/drop.json" && grep -q '^{"step":4,.*"eval":{' "$WORK/drop.json" || fail "evaluated at $(cat "$WORK/drop.json")"

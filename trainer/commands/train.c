@@ -325,6 +325,9 @@ static int prepare_loop(struct bd_train *train, struct bd_error *error)
 /* From here on the run is in the model directory: a run that is refused leaves that as it was. */
 static int begin_folder(struct bd_train *train, struct bd_error *error)
 {
+	char doubt[256];
+	if (bd_network_doubt(&train->file, &train->network, doubt, sizeof doubt))
+		bd_training_report_say(train->report, "%s: %s", train->model_path, doubt);
 	int r = train->fresh ? bd_model_folder_clear(&train->folder, error) : 0;
 	if (r == 0)
 		r = bd_model_folder_keep_model(&train->folder, train->model_path, error);

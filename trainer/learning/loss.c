@@ -59,7 +59,9 @@ static int check_classes(const struct bd_loss *loss, const int64_t *classes, siz
 	int64_t limit = width == 1 ? 2 : (int64_t)width;
 	for (size_t row = 0; row < rows; row++) {
 		if (classes[row] < 0 || classes[row] >= limit)
-			return bd_error_set(error, -ERANGE, "label %" PRId64 " in row %zu of the batch lies outside 0..%" PRId64,
+			return bd_error_set(error, -ERANGE,
+			                    "label %" PRId64 " in row %zu of the batch lies outside 0..%" PRId64
+			                    ", the classes of the model's output",
 			                    classes[row], row, limit - 1);
 	}
 	return 0;

@@ -2,10 +2,10 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/file.h"
 #include "trainer/model/weights.h"
 
 /* What the model's last layer does at its end. */
@@ -30,6 +30,31 @@ static bool takes_logits(const struct bd_model_file *file)
 		break;
 	}
 	return false;
+}
+
+bool bd_network_doubt(const struct bd_model_file *file, const struct bd_network *network, char *text, size_t size)
+{
+	static const char *const wanted[] = { [BD_BINARY_CROSSENTROPY] = "sigmoid",
+		                              [BD_CATEGORICAL_CROSSENTROPY] = "softmax",
+		                              [BD_SPARSE_CATEGORICAL_CROSSENTROPY] = "softmax",
+		                              [BD_MEAN_SQUARED_ERROR] = NULL };
+	enum bd_loss_kind kind = network->loss.kind;
+	bool trained = false;
+	for (size_t i = 0; i < network->parameter_count; i++)
+		trained = trained || network->parameters[i]->trainable;
+	if (!trained) {
+		snprintf(text, size, "no weight of the model is trained: every layer is without weights or 'trainable: false'");
+		return true;
+	}
+	enum bd_activation last = last_activation(&file->model);
+	if (!network->has_loss || network->loss.from_logits || !wanted[kind] || last == BD_ACTIVATION_SIGMOID ||
+	    last == BD_ACTIVATION_SOFTMAX)
+		return false;
+	snprintf(text, size,
+	         "%s takes probabilities, and the model does not end in them: its last layer wants 'activation: %s', or the loss "
+	         "'from_logits: true'",
+	         bd_loss_names[kind], wanted[kind]);
+	return true;
 }
 
 static int list_parameters(struct bd_network *network, struct bd_error *error)
@@ -59,7 +84,7 @@ int bd_network_init(const struct bd_model_file *file, const struct bd_network_op
 	int r = bd_graph_create(&file->model, options->batch, &graph_options, &network.graph, error);
 	if (r < 0) {
 		if (file->model.path)
-			bd_error_prefix(error, "%s", bd_path_base(file->model.path));
+			bd_error_prefix(error, "%s", file->model.path);
 		return r;
 	}
 	network.width = bd_graph_output_count(network.graph);

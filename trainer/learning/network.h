@@ -41,6 +41,9 @@ void bd_network_finish(struct bd_network *network);
 /* The weight files that the model file names: the base's, then the model's own. */
 BD_MUST_CHECK int bd_network_load_weights(struct bd_network *network, const struct bd_model_file *file, struct bd_error *error);
 
+/* What somebody has most likely forgotten (a last activation, something to train) as one line; false: nothing. */
+bool bd_network_doubt(const struct bd_model_file *file, const struct bd_network *network, char *text, size_t size);
+
 /* Turns the graph's output (rows, width) in place into what the model file calls the output. */
 void bd_network_probabilities(const struct bd_network *network, float *output, size_t rows);
 

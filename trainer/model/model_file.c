@@ -62,6 +62,11 @@ static int get_path(const struct bd_yaml_node *node, const char *key, const char
 		return bd_yaml_error(node, error, "%s is empty", key);
 	if (strcmp(text, "random") == 0)
 		return 0;
+	if (strcmp(text, "imagenet") == 0)
+		return bd_yaml_error(node, error,
+		                     "%s is a FILE or random; the files of 'imagenet' are those that keras.applications downloads "
+		                     "(without top: …_notop.h5)",
+		                     key);
 	*ret_path = bd_path_join(folder, text);
 	return *ret_path ? 0 : no_memory(error);
 }
@@ -162,6 +167,18 @@ static int parse_layers(const struct bd_yaml_node *root, struct bd_model *model,
 	return r;
 }
 
+/* Two ways to say the same: Keras warns and takes one of them. */
+static int check_logits(const struct bd_yaml_node *root, const struct bd_model_file *file, struct bd_error *error)
+{
+	const struct bd_layer_config *last = &file->model.layers[file->model.layer_count - 1];
+	bool softmax = strcmp(last->type, "softmax") == 0 || last->activation == BD_ACTIVATION_SOFTMAX;
+	if (!file->training.has_loss || !file->training.loss.from_logits || (!softmax && last->activation != BD_ACTIVATION_SIGMOID))
+		return 0;
+	return bd_yaml_error(bd_yaml_find(root, "loss"), error,
+	                     "from_logits: true is for a model that does not end in %s; leave out one of the two",
+	                     softmax ? "softmax" : "sigmoid");
+}
+
 static int parse_root(const struct bd_yaml_node *root, const char *name, const char *folder, struct bd_model_file *file,
                       struct bd_error *error)
 {
@@ -179,7 +196,7 @@ static int parse_root(const struct bd_yaml_node *root, const char *name, const c
 		r = parse_layers(root, &file->model, error);
 	if (r == 0)
 		r = bd_training_config_parse(root, &file->training, error);
-	return r;
+	return r < 0 ? r : check_logits(root, file, error);
 }
 
 static int parse_document(const struct bd_yaml *yaml, const char *name, const char *folder, struct bd_model_file *ret_file,

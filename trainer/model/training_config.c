@@ -25,6 +25,8 @@ struct option {
 
 static int read_option(const struct bd_yaml_node *node, const struct option *option, struct bd_error *error)
 {
+	if (strcmp(option->key, "learning_rate") == 0 && bd_yaml_kind(node) == BD_YAML_MAPPING)
+		return bd_yaml_error(node, error, "learning_rate is a number; what changes it stands in 'schedule:'");
 	if (option->flag)
 		return bd_yaml_get_bool(node, option->key, option->flag, error);
 	return bd_yaml_get_double(node, option->key, option->minimum, option->maximum, option->number, error);

@@ -210,6 +210,18 @@ static void errors_name_the_line_and_the_nearest_word(void **state)
 	refuse(HEAD "layers: [flatten]\nloss: mse\noptimizer: {name: adam, clipnorm: 1, clipvalue: 1}\n", "only one of");
 	refuse(HEAD "layers: [flatten]\nmetrics: [acuracy]\n", "'accuracy'");
 	refuse(HEAD "layers: [{type: dropout, rate: 1}]\n", "rate");
+	refuse("input: {shape: [8, 8, 1]}\nlayers: [flatten]\n", "unknown key 'shape' in input; known are height, width, channels");
+	refuse(HEAD "layers: [{type: Conv2D, filters: 1, kernel_size: 1}]\n", "did you mean 'conv2d'?");
+	refuse(HEAD "layers: [{type: MaxPooling2D}]\n", "did you mean 'max_pooling2d'?");
+	refuse(HEAD "layers: [flatten]\nloss: mse\nmetrics: [AUC]\n", "did you mean 'auc'?");
+	refuse(HEAD "layers: [flatten]\nloss: mse\noptimizer: {name: sgd, learning_rate: {name: cosine}}\n",
+	       "stands in 'schedule:'");
+	refuse(HEAD "base: {name: vgg16, weights: imagenet}\n", "keras.applications");
+	refuse(HEAD "layers: [flatten, softmax]\nloss: {name: categorical_crossentropy, from_logits: true}\n",
+	       "m.yaml: line 3: from_logits: true is for a model that does not end in softmax");
+	refuse(HEAD "layers: [flatten, {type: dense, units: 1, activation: sigmoid}]\nloss: {name: binary_crossentropy, "
+	            "from_logits: true}\n",
+	       "does not end in sigmoid");
 }
 
 int main(void)
