@@ -94,4 +94,10 @@ grep -q '^{"step":2,.*"eval":{' "$WORK/drop.json" && grep -q '^{"step":4,.*"eval
 make_model "$WORK/model.yaml" 1e-30
 train early --eval-data "$WORK/data/test.yaml" --steps 1000 --eval-every 5 --early-stopping 2 || fail "early: $(cat "$WORK/early.log")"
 tail -n 1 "$WORK/early.json" | grep -q '"stopped_early":true' || fail "not stopped early: $(tail -n 1 "$WORK/early.json")"
+
+# A best loss is none of a best accuracy: with another --best the next evaluation is the first to count.
+[ "$(tail -n 1 "$WORK/early.json" | grep -c '"best":{')" = 1 ] || fail "no best: $(tail -n 1 "$WORK/early.json")"
+steps=$(tail -n 1 "$WORK/early.json" | number steps)
+train early --eval-data "$WORK/data/test.yaml" --steps $((steps + 5)) --eval-every 5 --best accuracy || fail "another --best: $(cat "$WORK/early.log")"
+tail -n 1 "$WORK/early.json" | grep -q "\"best\":{\"step\":$((steps + 5))," || fail "after --best accuracy: $(tail -n 1 "$WORK/early.json")"
 echo "accuracy $accuracy"

@@ -73,6 +73,8 @@ static json_t *notes_of(const struct bd_saving *saving, const struct bd_loop *lo
 		json_object_set_new(notes, "optimizer", json_string(saving->optimizer));
 	json_object_set_new(notes, "evaluated_step", json_integer((json_int_t)state->evaluated_step));
 	json_object_set_new(notes, "last_loss", bd_json_real(state->last_loss));
+	if (saving->best_metric)
+		json_object_set_new(notes, "best_metric", json_string(saving->best_metric));
 	if (state->has_best) {
 		json_object_set_new(notes, "best_value", bd_json_real(state->best_value));
 		json_object_set_new(notes, "best_step", json_integer((json_int_t)state->best_step));
@@ -136,15 +138,25 @@ static int restore_window(const json_t *notes, struct bd_loop_state *state, stru
 	return 0;
 }
 
-/* Metrics that were added to the model file since begin a new window. */
-static void restore_state(const json_t *notes, struct bd_loop_state *state, struct bd_metric_set *window)
+/* A loss and an accuracy cannot be compared: with another --best the next evaluation is the first. */
+static void restore_best(const struct bd_saving *saving, const json_t *notes, struct bd_loop_state *state)
 {
-	state->evaluated_step = get_u64(notes, "evaluated_step");
-	state->last_loss = get_real(notes, "last_loss");
+	const char *theirs = json_string_value(json_object_get(notes, "best_metric"));
+	if (theirs && saving->best_metric && strcmp(theirs, saving->best_metric) != 0)
+		return;
 	state->has_best = json_object_get(notes, "best_value") != NULL;
 	state->best_value = get_real(notes, "best_value");
 	state->best_step = get_u64(notes, "best_step");
 	state->evaluations_since_best = get_u64(notes, "evaluations_since_best");
+}
+
+/* Metrics that were added to the model file since begin a new window. */
+static void restore_state(const struct bd_saving *saving, const json_t *notes, struct bd_loop_state *state,
+                          struct bd_metric_set *window)
+{
+	state->evaluated_step = get_u64(notes, "evaluated_step");
+	state->last_loss = get_real(notes, "last_loss");
+	restore_best(saving, notes, state);
 	if (restore_window(notes, state, window) < 0)
 		bd_metric_set_reset(window);
 }
@@ -281,7 +293,7 @@ static int restore(struct bd_saving *saving, const struct bd_checkpoint_info *in
 		saving->records = get_u64(notes, "records");
 		saving->has_records = true;
 		*ret_state = (struct bd_loop_state){ .step = info->step, .epoch = info->epoch, .batch = info->batch };
-		restore_state(notes, ret_state, window);
+		restore_state(saving, notes, ret_state, window);
 	} else {
 		bd_error_prefix(error, "%s", path);
 	}

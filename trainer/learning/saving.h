@@ -27,6 +27,7 @@ struct bd_saving {
 	uint64_t records;
 	uint64_t seed;
 	bool has_records; /* records is known */
+	const char *best_metric; /* what the best evaluation is the best in: `loss` or a metric; set by the caller, borrowed */
 };
 
 /* `optimizer` NULL: weights only (evaluate, predict, export). Parameters and state are borrowed until finish, which takes zeroed. */
@@ -41,7 +42,8 @@ void bd_saving_set_order(struct bd_saving *saving, const struct bd_stream_spec *
 BD_MUST_CHECK int bd_saving_save(const struct bd_saving *saving, const struct bd_loop *loop, bool is_best, struct bd_error *error);
 
 /*
- * The newest checkpoint into tensors, state and the window's metrics; best.json is written anew where a killed run left an older one.
+ * The newest checkpoint into tensors, state and the window's metrics; best.json is written anew where a killed run left an older one;
+ * a best in another metric than this run's is forgotten.
  * -ENOENT: the folder has none (no error text). -EINVAL: of another order or optimizer, with what differs. Damaged ones:
  * bd_checkpoint_newest. The caller tells graph and optimizer (iterations).
  */
