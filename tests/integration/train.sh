@@ -51,6 +51,9 @@ grep -q 'dense_1/kernel' "$WORK/weights.safetensors" || fail "the exported weigh
 "$bin/batchtrain" export --model-dir "$WORK/run" --format onnx --output "$WORK/model.onnx" >/dev/null
 "$bin/batchtrain" export --model-dir "$WORK/run" --format keras-h5 --output "$WORK/model.h5" >/dev/null
 [ -s "$WORK/model.onnx" ] && [ -s "$WORK/model.h5" ] || fail "an export is empty"
+"$bin/batchtrain" export --model-dir "$WORK/run" --format safetensors --output - | cmp - "$WORK/weights.safetensors" || fail "standard output is not the file"
+refuses 2 "both want standard output" "$bin/batchtrain" export --model-dir "$WORK/run" --format onnx --output - --json
+refuses 2 "want a file" "$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --sheet -
 refuses 1 "model.onnx" "$bin/batchtrain" export --model-dir "$WORK/run" --format onnx --output "$WORK/model.onnx"
 "$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1 | grep -q '"parameters":2185' || fail "summary: $("$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1)"
 
@@ -73,6 +76,10 @@ printf '%s\n\n%s' "$WORK/sheet.png" "$WORK/pictures" | ask --json - >"$WORK/list
 index=$(head -n 1 "$WORK/list.json" | number index)
 grep -q "\"class\":\"$index\",\"index\":$index," "$WORK/list.json" || fail "a class without a name: $(cat "$WORK/list.json")"
 ask --csv "$WORK/sheet.png" | grep -q ",0,\"$index\",$index," || fail "a class without a name in CSV"
+cp "$WORK/words.json" "$WORK/pictures/b.jpg"
+got=0
+ask "$WORK/pictures" --limit 2 >"$WORK/out" 2>"$WORK/err" || got=$?
+[ $got = 1 ] && grep -q "1 of 2 pictures" "$WORK/err" || fail "exit $got with a picture that cannot be read: $(cat "$WORK/err")"
 refuses 1 "standard input: there is no file" ask - </dev/null
 "$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --limit 3 --output-layer dense --save "$WORK/dense.npy" --quiet --json >"$WORK/out"
 grep -q '"records":3' "$WORK/out" || fail "nothing said about the saved layer: $(cat "$WORK/out")"

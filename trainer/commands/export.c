@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/json.h"
 #include "trainer/commands/data_options.h"
@@ -60,6 +61,8 @@ static int parse(struct export_task *task, int argc, char **argv, struct bd_argu
 		r = bd_error_set(&error, -EINVAL, "--output is missing: the file to write");
 	else if ((task->model.folder != NULL) == (ret_arguments->word_count == 1))
 		r = bd_error_set(&error, -EINVAL, "give --model-dir DIR or one MODEL.yaml");
+	else if (task->json && strcmp(task->output, "-") == 0)
+		r = bd_error_set(&error, -EINVAL, "--json and --output - both want standard output");
 	else
 		r = bd_trained_model_check(&task->model, &error);
 	if (r == 0)
@@ -90,6 +93,8 @@ static int run(struct export_task *task, const char *model_file, struct bd_error
 		r = write_format(task, error);
 	if (r < 0)
 		return r;
+	if (strcmp(task->output, "-") == 0)
+		return 0;
 	if (!task->json) {
 		printf("%s\n", task->output);
 		return 0;

@@ -72,6 +72,9 @@ static int check_words(struct predict *predict, const struct bd_arguments *argum
 		                    "give pictures or --data, not both; --like DATASET.yaml says how pictures become the input");
 	if ((predict->layer != NULL) != (predict->save_path != NULL))
 		return bd_error_set(error, -EINVAL, "--output-layer NAME and --save FILE.npy go together");
+	if ((predict->sheet_path && strcmp(predict->sheet_path, "-") == 0) ||
+	    (predict->save_path && strcmp(predict->save_path, "-") == 0))
+		return bd_error_set(error, -EINVAL, "--sheet and --save want a file, not -: standard output has the predictions");
 	if (predict->json && predict->csv)
 		return bd_error_set(error, -EINVAL, "--json and --csv exclude each other");
 	if (predict->layer && predict->csv)
@@ -431,9 +434,10 @@ static int run(struct predict *predict, struct bd_error *error)
 		return bd_error_set(error, -ENOMEM, "no memory for a batch of outputs");
 	if (predict->csv)
 		print_heading(predict);
-	uint64_t total = bd_feed_records(predict->feed);
-	predict->progress = bd_progress_create("predict", predict->limit && predict->limit < total ? predict->limit : total,
-	                                       "pictures", predict->quiet || (!predict->layer && isatty(STDOUT_FILENO)));
+	uint64_t records = bd_feed_records(predict->feed),
+		 total = predict->limit && predict->limit < records ? predict->limit : records;
+	predict->progress = bd_progress_create("predict", total, "pictures",
+	                                       predict->quiet || (!predict->layer && isatty(STDOUT_FILENO)));
 	r = predict_all(predict, error);
 	bd_progress_finish(predict->progress);
 	if (r == 0 && predict->npy_is_open) {
@@ -445,8 +449,8 @@ static int run(struct predict *predict, struct bd_error *error)
 	if (r == 0 && predict->sheet)
 		r = bd_prediction_sheet_write(predict->sheet, predict->sheet_path, error);
 	if (r == 0 && predict->files.count && say_unreadable(predict) > 0)
-		r = bd_error_set(error, -EBADMSG, "%" PRIu64 " of %zu pictures were answered; the others cannot be read",
-		                 predict->done, predict->files.count);
+		r = bd_error_set(error, -EBADMSG, "%" PRIu64 " of %" PRIu64 " pictures were answered; the others cannot be read",
+		                 predict->done, total);
 	return r;
 }
 
