@@ -57,9 +57,15 @@ refuses 2 "want a file" "$bin/batchtrain" predict --model-dir "$WORK/run" --data
 refuses 1 "model.onnx" "$bin/batchtrain" export --model-dir "$WORK/run" --format onnx --output "$WORK/model.onnx"
 "$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1 | grep -q '"parameters":2185' || fail "summary: $("$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1)"
 
+grep -q '"classes":\["0","1"\]' "$WORK/evaluate.json" || fail "no names beside the confusion matrix"
+"$bin/batchtrain" evaluate "$WORK/model.yaml" --data "$WORK/data/test.yaml" --confusion --quiet >"$WORK/out" 2>"$WORK/err"
+grep -q '^0 was taken for: ' "$WORK/out" || fail "the classes' names: $(cat "$WORK/out")"
+grep -q ': 4 of its layers have random weights' "$WORK/err" || fail "a net that nobody trained was evaluated without a word: $(cat "$WORK/err")"
+
 # A model file may begin with weights of another run: the first evaluation is that run's last.
 (cat "$WORK/model.yaml" && echo "weights: weights.safetensors") >"$WORK/warm.yaml"
-"$bin/batchtrain" evaluate "$WORK/warm.yaml" --data "$WORK/data/test.yaml" --json --quiet >"$WORK/warm.json"
+"$bin/batchtrain" evaluate "$WORK/warm.yaml" --data "$WORK/data/test.yaml" --json --quiet >"$WORK/warm.json" 2>"$WORK/err"
+[ ! -s "$WORK/err" ] || fail "all weights are in the file, and yet: $(cat "$WORK/err")"
 [ "$(number accuracy <"$WORK/warm.json")" = "$accuracy" ] || fail "with exported weights: $(cat "$WORK/warm.json")"
 
 # Pictures from a list on standard input, as from the command line; without names the class is its number, in JSON and CSV alike.

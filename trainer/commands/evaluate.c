@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/progress.h"
 #include "trainer/commands/data_options.h"
@@ -142,15 +143,27 @@ static json_t *confusion_json(const struct bd_confusion *confusion)
 	return rows;
 }
 
+static json_t *classes_json(const struct bd_schema *schema)
+{
+	json_t *names = json_array();
+	for (size_t i = 0; i < schema->class_count; i++)
+		json_array_append_new(names, bd_json_text(schema->classes[i], strlen(schema->classes[i])));
+	return names;
+}
+
 static void print_for_people(const struct evaluate *evaluate)
 {
+	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(evaluate->feed));
 	const struct bd_confusion *confusion = &evaluate->confusion;
 	printf("%" PRIu64 " records: loss %.4f", evaluate->evaluation.records, evaluate->evaluation.loss);
 	for (size_t i = 0; i < evaluate->metrics.count; i++)
 		printf(", %s %.4f", bd_metric_name(evaluate->metrics.metrics[i]), evaluate->evaluation.metrics[i]);
 	printf("\n");
 	for (size_t truth = 0; evaluate->wants_confusion && truth < confusion->classes; truth++) {
-		printf("class %zu was taken for:", truth);
+		if (truth < schema->class_count)
+			printf("%s was taken for:", schema->classes[truth]);
+		else
+			printf("class %zu was taken for:", truth);
 		for (size_t said = 0; said < confusion->classes; said++)
 			printf(" %" PRIu64, confusion->counts[truth * confusion->classes + said]);
 		printf("\n");
@@ -166,8 +179,12 @@ static int give_result(const struct evaluate *evaluate, struct bd_error *error)
 	json_t *object = bd_evaluation_json(&evaluate->evaluation, &evaluate->metrics);
 	if (evaluate->model.folder)
 		json_object_set_new(object, "step", json_integer((json_int_t)evaluate->model.step));
-	if (evaluate->wants_confusion)
+	if (evaluate->wants_confusion) {
+		const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(evaluate->feed));
 		json_object_set_new(object, "confusion", confusion_json(&evaluate->confusion));
+		if (schema->class_count > 0)
+			json_object_set_new(object, "classes", classes_json(schema));
+	}
 	return bd_json_print_line(stdout, object, error);
 }
 

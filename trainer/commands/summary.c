@@ -111,12 +111,14 @@ static int print_totals(const struct summary *summary, struct bd_error *error)
 	const char *level = bd_simd_name(bd_simd_level());
 	if (!summary->json) {
 		char size[32];
+		double operations = 2 * (double)summary->multiply_adds;
+		bool in_giga = operations >= 1e8;
 		bd_format_size(bytes, size, sizeof size);
 		printf("%" PRIu64 " parameters, %" PRIu64
-		       " of them trained; %.3f GFLOP forward a picture; %s for training with batches of %" PRIu64
+		       " of them trained; %.3f %s forward a picture; %s for training with batches of %" PRIu64
 		       "; kernels: %s, %u threads\n",
-		       summary->parameters, summary->trained, 2e-9 * (double)summary->multiply_adds, size, summary->batch, level,
-		       bd_graph_threads(summary->network.graph));
+		       summary->parameters, summary->trained, operations / (in_giga ? 1e9 : 1e6), in_giga ? "GFLOP" : "MFLOP", size,
+		       summary->batch, level, bd_graph_threads(summary->network.graph));
 		return 0;
 	}
 	json_t *object = json_object();

@@ -1,6 +1,7 @@
 #include "trainer/commands/trained_model.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,7 +93,13 @@ int bd_trained_model_load(struct bd_trained_model *model, const char *model_file
 		r = bd_network_init(&model->file, &options, &model->network, error);
 	if (r < 0)
 		return r;
-	return model->folder ? load_checkpoint(model, error) : bd_network_load_weights(&model->network, &model->file, error);
+	if (model->folder)
+		return load_checkpoint(model, error);
+	r = bd_network_load_weights(&model->network, &model->file, error);
+	if (r == 0 && model->network.random_layers > 0)
+		fprintf(stderr, "batchtrain: %s: %zu of its layers have random weights; --model-dir DIR takes trained ones\n",
+		        model->path, model->network.random_layers);
+	return r;
 }
 
 void bd_trained_model_finish(struct bd_trained_model *model)

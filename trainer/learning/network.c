@@ -123,19 +123,37 @@ static size_t base_parameter_count(const struct bd_network *network, const struc
 	return count;
 }
 
+/* Variables of one layer follow each other and are called LAYER/VARIABLE. */
+static size_t layer_count(const struct bd_network *network)
+{
+	size_t count = 0, length = 0;
+	const char *name = "";
+	for (size_t i = 0; i < network->parameter_count; i++) {
+		const char *next = network->parameters[i]->name, *slash = strrchr(next, '/');
+		size_t next_length = slash ? (size_t)(slash - next) : strlen(next);
+		count += next_length != length || strncmp(next, name, length) != 0;
+		name = next;
+		length = next_length;
+	}
+	return count;
+}
+
 int bd_network_load_weights(struct bd_network *network, const struct bd_model_file *file, struct bd_error *error)
 {
 	const struct bd_model *model = &file->model;
-	struct bd_weights_loaded loaded;
+	struct bd_weights_loaded base = { 0 }, own = { 0 };
 	int r = 0;
 	if (model->base.weights)
-		r = bd_weights_load(model->base.weights, network->parameters, base_parameter_count(network, model), true, &loaded,
+		r = bd_weights_load(model->base.weights, network->parameters, base_parameter_count(network, model), true, &base,
 		                    error);
 	if (r == 0 && model->weights)
-		r = bd_weights_load(model->weights, network->parameters, network->parameter_count, false, &loaded, error);
-	if (r == 0)
-		bd_graph_weights_changed(network->graph);
-	return r;
+		r = bd_weights_load(model->weights, network->parameters, network->parameter_count, false, &own, error);
+	if (r < 0)
+		return r;
+	size_t layers = layer_count(network), loaded = base.layers + own.layers;
+	network->random_layers = loaded < layers ? layers - loaded : 0;
+	bd_graph_weights_changed(network->graph);
+	return 0;
 }
 
 void bd_network_probabilities(const struct bd_network *network, float *output, size_t rows)

@@ -17,6 +17,7 @@ struct bd_network {
 	struct bd_parameter **parameters; /* all, in the graph's order; borrowed from it */
 	size_t parameter_count;
 	size_t width; /* values of an output row */
+	size_t random_layers; /* after bd_network_load_weights: layers with weights that no file gave any, at least */
 	struct bd_loss loss;
 	bool has_loss;
 };
