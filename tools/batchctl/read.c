@@ -154,7 +154,7 @@ int bd_command_read(int argc, char **argv)
 		.name = "read",
 		.usage = "DATASET [options]",
 		.summary = "Reads batches: which records, and the SHA-256 of each array (--json); --save writes the arrays. A "
-		           "DATASET of\n"
+			   "DATASET of\n"
 			   "'-' is a dataset file on standard input.",
 		.groups = { { .options = own, .count = BD_COUNT_OF(own) } },
 		.minimum_words = 1,
