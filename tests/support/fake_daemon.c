@@ -1,6 +1,7 @@
 #include "tests/support/fake_daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,6 +23,7 @@
 struct session {
 	struct bd_fake_daemon *daemon;
 	int socket;
+	int bell; /* the socket as well, until it is muted */
 	pthread_t thread;
 	enum bd_wire_state state;
 	uint8_t buffer[BD_WIRE_MAX_BYTES];
@@ -84,6 +86,27 @@ static uint64_t write_batch(struct session *session, const struct bd_order_batch
 	return 4096 + 64 * 512 + (uint64_t)odd * 8;
 }
 
+/* Doorbells go nowhere from now on. */
+static void mute(struct session *session)
+{
+	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (nowhere < 0 || dup2(nowhere, session->bell) < 0)
+		abort();
+	close(nowhere);
+}
+
+/* What is left behind in the middle of the work; false where there is no slot to do it in yet. */
+static bool leave_half_done(struct session *session)
+{
+	struct bd_slot slot;
+	if (session->daemon->options.dies != BD_FAKE_DIES_IN_A_SLOT)
+		return true;
+	if (bd_ring_reserve(session->ring, &slot) < 0)
+		return false;
+	memset(slot.data, 0xee, slot.bytes / 2);
+	return true;
+}
+
 /* Publishes as long as there are slots; returns false when the session shall be dropped. */
 static bool publish(struct session *session)
 {
@@ -93,6 +116,8 @@ static bool publish(struct session *session)
 		struct bd_order_position next;
 		struct bd_slot slot;
 		if (options->publish_limit && session->published >= options->publish_limit && !session->limited) {
+			if (!leave_half_done(session))
+				return true;
 			session->limited = true;
 			if (options->fail_at_limit) {
 				bd_ring_end(session->ring, BD_SHM_FAILED);
@@ -121,6 +146,8 @@ static bool publish(struct session *session)
 		struct bd_ring_batch ready = {
 			batch.epoch, batch.batch, next.epoch, next.batch, write_batch(session, &batch, slot.data), batch.rows
 		};
+		if (options->dies == BD_FAKE_DIES_BEFORE_THE_DOORBELL && session->published + 1 == options->publish_limit)
+			mute(session);
 		bd_ring_publish(session->ring, &slot, &ready);
 		session->position = next;
 		session->published++;
@@ -164,7 +191,7 @@ static bool open_stream(struct session *session, const Batchd__Open *open)
 		send_error(session, -EACCES, "the dataset is not for you");
 		return false;
 	}
-	if (options->drop_before_opened && atomic_load(&session->daemon->sessions) == 1)
+	if (options->drop_while_indexing && atomic_load(&session->daemon->sessions) == options->drop_while_indexing)
 		return false;
 	session->position = (struct bd_order_position){ open->start->epoch, open->start->batch };
 	struct bd_error error;
@@ -181,7 +208,7 @@ static bool open_stream(struct session *session, const Batchd__Open *open)
 	struct bd_ring_options ring = { .slots = session->spec.slots, .slot_bytes = 65536, .array_count = 2 };
 	struct bd_ring_files files;
 	if (bd_ring_create(&ring, &session->ring, &error) < 0 ||
-	    bd_ring_attach(session->ring, session->socket, session->position.epoch, session->position.batch, &session->consumer,
+	    bd_ring_attach(session->ring, session->bell, session->position.epoch, session->position.batch, &session->consumer,
 	                   &files, &error) < 0)
 		return false;
 	Batchd__Position position = BATCHD__POSITION__INIT;
@@ -282,6 +309,7 @@ static void *serve(void *argument)
 	bd_ring_detach(session->consumer);
 	bd_ring_destroy(session->ring);
 	shutdown(session->socket, SHUT_RDWR);
+	close(session->bell);
 	return NULL;
 }
 
@@ -300,6 +328,7 @@ static void *accept_all(void *argument)
 			abort();
 		session->daemon = daemon;
 		session->socket = socket;
+		session->bell = fcntl(socket, F_DUPFD_CLOEXEC, 0);
 		session->state = BD_WIRE_NEW;
 		daemon->all[daemon->count++] = session;
 		pthread_create(&session->thread, NULL, serve, session);

@@ -10,14 +10,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Where in its work the daemon is when a session's limit drops it. */
+enum bd_fake_death {
+	BD_FAKE_DIES_BETWEEN_BATCHES,
+	BD_FAKE_DIES_IN_A_SLOT, /* half of the next slot is written */
+	BD_FAKE_DIES_BEFORE_THE_DOORBELL, /* of the last batch: a client that waits is not told of it */
+};
+
 struct bd_fake_options {
 	const char *socket_path;
 	uint64_t records;
 	uint64_t publish_limit; /* batches a session gets before the daemon drops it; 0: none */
+	enum bd_fake_death dies;
 	bool fail_at_limit; /* says ERROR and ends the ring as FAILED in place of dropping */
 	bool detach_at_limit; /* detaches the consumer as too slow */
 	bool refuse_open; /* answers OPEN with ERROR -EACCES */
-	bool drop_before_opened; /* closes the first session after OPEN */
+	unsigned drop_while_indexing; /* closes the n-th session after OPEN; 0: none */
 	bool other_version; /* answers HELLO with ERROR -EPROTONOSUPPORT */
 	unsigned classes; /* of the schema */
 };

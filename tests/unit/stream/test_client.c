@@ -176,11 +176,11 @@ static void schema_pages_add_up(void **state)
 	bd_fake_daemon_kill(daemon);
 }
 
-static void a_killed_daemon_costs_no_batch(void **state)
+/* Dropped after every 11 batches: of 34 batches an epoch, at ever other places. */
+static void read_over_deaths(struct bd_fake_options options)
 {
-	(void)state;
-	/* Dropped after every 11 batches: of 34 batches an epoch, at ever other places. */
-	struct bd_fake_daemon *daemon = start((struct bd_fake_options){ .publish_limit = 11 });
+	options.publish_limit = 11;
+	struct bd_fake_daemon *daemon = start(options);
 	struct bd_client *client = connect_client();
 	struct bd_stream_request request = request_of(3);
 	struct bd_stream *stream = open_stream(client, &request);
@@ -188,10 +188,35 @@ static void a_killed_daemon_costs_no_batch(void **state)
 	uint64_t batches;
 	assert_int_equal(read_all(stream, &request, &batches, &error), -ENODATA);
 	assert_int_equal(batches, 100);
-	assert_int_equal(bd_fake_daemon_sessions(daemon), 10);
+	assert_int_equal(bd_fake_daemon_sessions(daemon), options.drop_while_indexing ? 11 : 10);
 	bd_stream_close(stream);
 	bd_client_close(client);
 	bd_fake_daemon_kill(daemon);
+}
+
+static void a_daemon_killed_between_batches_costs_none(void **state)
+{
+	(void)state;
+	read_over_deaths((struct bd_fake_options){ .dies = BD_FAKE_DIES_BETWEEN_BATCHES });
+}
+
+static void a_daemon_killed_with_a_slot_half_filled_costs_no_batch(void **state)
+{
+	(void)state;
+	read_over_deaths((struct bd_fake_options){ .dies = BD_FAKE_DIES_IN_A_SLOT });
+}
+
+static void a_daemon_killed_before_the_doorbell_costs_no_batch(void **state)
+{
+	(void)state;
+	read_over_deaths((struct bd_fake_options){ .dies = BD_FAKE_DIES_BEFORE_THE_DOORBELL });
+}
+
+/* The one that came after the first death dies as well, before it has anything to give. */
+static void a_daemon_killed_while_indexing_costs_no_batch(void **state)
+{
+	(void)state;
+	read_over_deaths((struct bd_fake_options){ .drop_while_indexing = 2 });
 }
 
 static void a_restarted_daemon_goes_on_with_the_next_batch(void **state)
@@ -297,7 +322,7 @@ static void a_signal_while_reconnecting_does_not_fail_the_stream(void **state)
 static void a_daemon_that_dies_while_opening_is_an_error_at_first(void **state)
 {
 	(void)state;
-	struct bd_fake_daemon *daemon = start((struct bd_fake_options){ .drop_before_opened = true });
+	struct bd_fake_daemon *daemon = start((struct bd_fake_options){ .drop_while_indexing = 1 });
 	struct bd_client *client = connect_client();
 	struct bd_stream_request request = request_of(1);
 	struct bd_stream *stream;
@@ -524,7 +549,10 @@ int main(void)
 		cmocka_unit_test(every_batch_comes_once_and_in_order),
 		cmocka_unit_test(a_batch_lies_in_the_daemons_memory),
 		cmocka_unit_test(schema_pages_add_up),
-		cmocka_unit_test(a_killed_daemon_costs_no_batch),
+		cmocka_unit_test(a_daemon_killed_between_batches_costs_none),
+		cmocka_unit_test(a_daemon_killed_with_a_slot_half_filled_costs_no_batch),
+		cmocka_unit_test(a_daemon_killed_before_the_doorbell_costs_no_batch),
+		cmocka_unit_test(a_daemon_killed_while_indexing_costs_no_batch),
 		cmocka_unit_test(a_restarted_daemon_goes_on_with_the_next_batch),
 		cmocka_unit_test(a_daemon_that_dies_while_opening_is_an_error_at_first),
 		cmocka_unit_test(a_failed_stream_gives_its_good_batches_first),

@@ -128,6 +128,41 @@ static void an_entry_that_makes_no_sense_is_refused(void **state)
 	close(ctl_fd);
 }
 
+/* What a daemon leaves that was killed between the two stores of a publication, and between the second and the doorbell. */
+static void an_entry_is_a_batch_from_the_moment_that_head_says_so(void **state)
+{
+	(void)state;
+	struct bd_shm_ctl ctl = { .magic = BD_SHM_MAGIC,
+		                  .version = BD_SHM_VERSION,
+		                  .entry_count = 4,
+		                  .entry_bytes = sizeof(struct bd_shm_entry),
+		                  .slot_count = 4,
+		                  .array_count = 1,
+		                  .slot_bytes = 4096,
+		                  .arena_bytes = 16384,
+		                  .state = BD_SHM_RUNNING };
+	const struct bd_shm_entry entry = { .sequence = 0, .length = 4096, .rows = 1 };
+	struct bd_ring_view *view;
+	struct bd_ring_item item;
+	struct bd_error error;
+	int ctl_fd = made_up_file(BD_SHM_ENTRIES_OFFSET + 4 * sizeof(struct bd_shm_entry), &ctl, sizeof ctl);
+	assert_int_equal(bd_ring_view_open_take(made_up_file(16384, "", 1), dup(ctl_fd), made_up_file(BD_SHM_CONS_BYTES, "", 1),
+	                                        &view, &error),
+	                 0);
+	assert_int_equal(pwrite(ctl_fd, &entry, sizeof entry, BD_SHM_ENTRIES_OFFSET), sizeof entry);
+	assert_false(bd_ring_view_ready(view));
+	assert_int_equal(bd_ring_view_take(view, &item), -EAGAIN);
+	assert_true(bd_ring_view_sleep(view));
+	ctl.head = 1;
+	assert_int_equal(pwrite(ctl_fd, &ctl, sizeof ctl, 0), sizeof ctl);
+	bd_ring_view_awake(view);
+	assert_false(bd_ring_view_sleep(view));
+	assert_int_equal(bd_ring_view_take(view, &item), 0);
+	assert_int_equal(item.rows, 1);
+	bd_ring_view_close(view);
+	close(ctl_fd);
+}
+
 static void hostile_offsets_in_a_slot_are_refused(void **state)
 {
 	(void)state;
@@ -157,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_ctl_that_describes_itself_wrongly_is_refused),
 		cmocka_unit_test(an_entry_that_makes_no_sense_is_refused),
+		cmocka_unit_test(an_entry_is_a_batch_from_the_moment_that_head_says_so),
 		cmocka_unit_test(hostile_offsets_in_a_slot_are_refused),
 	};
 	return cmocka_run_group_tests_name("ring_view", tests, NULL, NULL);
