@@ -77,7 +77,8 @@ static int read_compressed(struct bd_shard_cursor *cursor, const struct bd_shard
 		result = bd_inflater_read(cursor->inflater, buffer, bytes, ret_bytes, error);
 	if (result < 0)
 		cursor->serial = 0; /* a broken inflater is no place to go on from */
-	return result;
+	/* Damage right behind what was wanted is found with its last byte: it belongs to the next record. */
+	return result == -EBADMSG && *ret_bytes == bytes ? 0 : result;
 }
 
 int bd_shard_cursor_read(struct bd_shard_cursor *cursor, const struct bd_shard_index *index, int fd, uint64_t offset, void *buffer,

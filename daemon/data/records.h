@@ -31,7 +31,7 @@ struct bd_records_file {
 	struct bd_shard_index *index; /* NULL: the file is a record */
 	uint64_t first; /* number of its first record; set by settle */
 	int fd; /* -1: opened for each use */
-	uint8_t *inflated; /* the whole uncompressed shard, where it is kept; NULL: it is not */
+	uint8_t *inflated; /* the uncompressed shard as far as it can be, where it is kept; NULL: it is not */
 	struct stat key; /* as it was when it was looked at: identity, size and times */
 	_Atomic uint64_t checked_ns;
 };
@@ -74,8 +74,8 @@ BD_MUST_CHECK int bd_records_open_file(struct bd_records *source, size_t number,
 BD_MUST_CHECK int bd_records_settle(struct bd_records *source, struct bd_error *error);
 
 /*
- * Keeps a compressed shard uncompressed in memory; does nothing for other files. A shard that is damaged is left as it is: its good
- * records are read one by one. -ENOMEM, -ESTALE, -errno of reading.
+ * Keeps a compressed shard uncompressed in memory, of one with a damaged end what comes before; does nothing for other files.
+ * -ENOMEM, -ESTALE, -errno of reading.
  */
 BD_MUST_CHECK int bd_records_inflate_file(struct bd_records *source, size_t number, struct bd_shard_cursor *cursor,
                                           struct bd_error *error);

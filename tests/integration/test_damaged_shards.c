@@ -1,6 +1,8 @@
 /* Damaged, odd and hostile shards through the real daemon: damaged_file.h. */
 #include "tests/integration/damaged_file.h"
 
+#include <zlib.h>
+
 #include "common/record/deflate.h"
 #include "common/record/tfrecord.h"
 
@@ -29,7 +31,7 @@ static void put_label(struct bytes *shard, int64_t label)
 	bd_example_writer_finish(&writer);
 }
 
-static void compress(struct bytes *shard)
+static void pack(struct bytes *shard)
 {
 	struct bytes packed = { 0 };
 	struct bd_deflater *deflater;
@@ -96,8 +98,25 @@ static void trailing_garbage(struct bytes *shard)
 
 static void gzip_with_a_bad_trailer(struct bytes *shard)
 {
-	compress(shard);
+	pack(shard);
 	shard->data[shard->length - 8] ^= 1;
+}
+
+/* A good stream of all records, and behind its last byte a block of a type that there is not. */
+static void gzip_with_a_bad_block(struct bytes *shard)
+{
+	struct bytes packed = { .data = malloc(shard->length + 1024) };
+	z_stream stream = { .next_in = shard->data, .avail_in = (uInt)shard->length };
+	assert_non_null(packed.data);
+	assert_int_equal(deflateInit2(&stream, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	stream.next_out = packed.data;
+	stream.avail_out = (uInt)shard->length + 1024;
+	assert_int_equal(deflate(&stream, Z_FULL_FLUSH), Z_OK);
+	packed.length = stream.total_out;
+	deflateEnd(&stream);
+	put(&packed, (const uint8_t *)"\xff\xff\xff\xff", 4, NULL);
+	free(shard->data);
+	*shard = packed;
 }
 
 /* The second begins inside a record. */
@@ -107,8 +126,8 @@ static void gzip_members_concatenated(struct bytes *shard)
 	size_t cut = shard->length / 2 + 3;
 	put(&first, shard->data, cut, NULL);
 	put(&second, shard->data + cut, shard->length - cut, NULL);
-	compress(&first);
-	compress(&second);
+	pack(&first);
+	pack(&second);
 	put(&first, second.data, second.length, NULL);
 	free(second.data);
 	free(shard->data);
@@ -122,7 +141,7 @@ static void put_packed_zeros(struct bytes *shard)
 {
 	struct bytes member = { .data = calloc(1, 4 << 20), .length = 4 << 20 };
 	assert_non_null(member.data);
-	compress(&member);
+	pack(&member);
 	for (size_t i = 0; i < BOMB_BYTES / (4 << 20); i++)
 		put(shard, member.data, member.length, NULL);
 	free(member.data);
@@ -130,7 +149,7 @@ static void put_packed_zeros(struct bytes *shard)
 
 static void zip_bomb_behind_the_records(struct bytes *shard)
 {
-	compress(shard);
+	pack(shard);
 	put_packed_zeros(shard);
 	assert_true(shard->length < BOMB_BYTES / 200);
 }
@@ -142,7 +161,7 @@ static void zip_bomb_of_one_record(struct bytes *shard)
 	shard->length /= 2;
 	bd_tfrecord_header(BOMB_BYTES - BD_TFRECORD_FOOTER_BYTES, header);
 	put(shard, header, sizeof header, NULL);
-	compress(shard);
+	pack(shard);
 	put(&packed, shard->data, shard->length, NULL);
 	put_packed_zeros(&packed);
 	free(shard->data);
@@ -252,6 +271,7 @@ static const struct file_case cases[] = {
 	CASE(truncated_footer, SHARD_BEFORE, "cut off", SHARD_BEFORE),
 	CASE(trailing_garbage, SHARD_WHOLE, "length CRC mismatch", SHARD_WHOLE),
 	CASE(gzip_with_a_bad_trailer, SHARD_WHOLE, "gzip", SHARD_WHOLE),
+	CASE(gzip_with_a_bad_block, SHARD_WHOLE, "invalid block type", SHARD_WHOLE),
 	CASE(gzip_members_concatenated, SHARD_WHOLE, NULL, SHARD_WHOLE),
 	CASE(zip_bomb_behind_the_records, SHARD_WHOLE, "length CRC mismatch", SHARD_WHOLE),
 	CASE(zip_bomb_of_one_record, "", "--memory", NULL),
