@@ -51,7 +51,7 @@ void bd_test_write_file(const char *path, const void *bytes, size_t length)
 {
 	FILE *file = fopen(path, "wb");
 	REQUIRE(file);
-	REQUIRE(fwrite(bytes, 1, length, file) == length);
+	REQUIRE(!length || fwrite(bytes, 1, length, file) == length);
 	REQUIRE(fclose(file) == 0);
 }
 

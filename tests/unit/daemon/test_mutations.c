@@ -270,8 +270,8 @@ static void damaged_records(struct bd_mutator *mutator, const char *what)
 	struct bd_record_reader reader;
 	struct bd_record record;
 	struct shard shard = { 0 };
-	uint8_t *before = NULL;
-	size_t before_length = 0;
+	uint8_t *before = calloc(1, 1); /* the record that was damaged last: what is spliced in */
+	size_t before_length = 1;
 	FILE *opened = fopen(file->path, "re");
 	assert_non_null(opened);
 	assert_int_equal(bd_record_reader_init(&reader, fileno(opened), BD_COMPRESSION_AUTO, true, 0, NULL), 0);
