@@ -111,3 +111,4 @@ reader=
 kill -TERM $daemon
 wait $daemon || fail "the daemon ended with $?"
 daemon=
+echo "cgroup OOM costs no batch"

@@ -22,8 +22,16 @@ static void put_png(struct bytes *file, uint8_t red, uint8_t green, uint8_t blue
 }
 
 /* A JPEG whose left and right half are one colour each, as many components as `space` has. */
-static void put_jpeg(struct bytes *file, J_COLOR_SPACE space, J_COLOR_SPACE stored, const uint8_t *left, const uint8_t *right,
-                     const char *exif)
+struct picture {
+	J_COLOR_SPACE space, stored;
+	const uint8_t *left, *right;
+	const char *exif; /* EXIF_BYTES of it, or NULL */
+	bool progressive;
+};
+
+#define EXIF_BYTES (6 + 8 + 2 + 12 + 4) /* with one entry */
+
+static void put_jpeg(struct bytes *file, const struct picture *picture)
 {
 	struct jpeg_compress_struct info;
 	struct jpeg_error_mgr errors;
@@ -33,17 +41,19 @@ static void put_jpeg(struct bytes *file, J_COLOR_SPACE space, J_COLOR_SPACE stor
 	jpeg_create_compress(&info);
 	jpeg_mem_dest(&info, &out, &length);
 	info.image_width = info.image_height = SIDE;
-	info.in_color_space = space;
-	info.input_components = space == JCS_GRAYSCALE ? 1 : space == JCS_CMYK ? 4 : 3;
+	info.in_color_space = picture->space;
+	info.input_components = picture->space == JCS_GRAYSCALE ? 1 : picture->space == JCS_CMYK ? 4 : 3;
 	jpeg_set_defaults(&info);
-	jpeg_set_colorspace(&info, stored);
+	jpeg_set_colorspace(&info, picture->stored);
+	if (picture->progressive)
+		jpeg_simple_progression(&info);
 	jpeg_start_compress(&info, TRUE);
-	if (exif)
-		jpeg_write_marker(&info, JPEG_APP0 + 1, (const JOCTET *)exif, 6 + 8 + 2 + 12 + 4);
+	if (picture->exif)
+		jpeg_write_marker(&info, JPEG_APP0 + 1, (const JOCTET *)picture->exif, EXIF_BYTES);
 	uint8_t line[SIDE * 4];
 	size_t channels = (size_t)info.input_components;
 	for (size_t x = 0; x < SIDE; x++)
-		memcpy(line + x * channels, x < SIDE / 2 ? left : right, channels);
+		memcpy(line + x * channels, x < SIDE / 2 ? picture->left : picture->right, channels);
 	for (JSAMPROW row = line; info.next_scanline < info.image_height;)
 		jpeg_write_scanlines(&info, &row, 1);
 	jpeg_finish_compress(&info);
@@ -56,7 +66,7 @@ static const uint8_t red[] = { 255, 0, 0 }, blue[] = { 0, 0, 255 };
 
 static void put_red_jpeg(struct bytes *file)
 {
-	put_jpeg(file, JCS_RGB, JCS_YCbCr, red, red, NULL);
+	put_jpeg(file, &(struct picture){ JCS_RGB, JCS_YCbCr, red, red, NULL, false });
 }
 
 /* The bytes behind the marker's length: precision, height, width. */
@@ -78,6 +88,21 @@ static void jpeg_of_65500x65500(struct bytes *file)
 {
 	put_red_jpeg(file);
 	memcpy(frame_header(file) + 1, "\xff\xdc\xff\xdc", 4);
+}
+
+/* Its last scan a thousand times: few bytes, and each of them the work of the whole picture. */
+static void jpeg_of_a_thousand_scans(struct bytes *file)
+{
+	struct bytes whole = { 0 };
+	put_jpeg(&whole, &(struct picture){ JCS_RGB, JCS_YCbCr, red, blue, NULL, true });
+	size_t scan = whole.length - 2; /* of the marker at the end */
+	while (memcmp(whole.data + scan, "\xff\xda", 2) != 0)
+		scan--;
+	put(file, whole.data, scan, NULL);
+	for (int i = 0; i < 1000; i++)
+		put(file, whole.data + scan, whole.length - 2 - scan, NULL);
+	put(file, whole.data + whole.length - 2, 2, NULL);
+	free(whole.data);
 }
 
 static void jpeg_of_zero_size(struct bytes *file)
@@ -107,13 +132,13 @@ static void png_truncated(struct bytes *file)
 static void jpeg_in_cmyk(struct bytes *file)
 {
 	static const uint8_t ink[] = { 255, 0, 0, 255 };
-	put_jpeg(file, JCS_CMYK, JCS_CMYK, ink, ink, NULL);
+	put_jpeg(file, &(struct picture){ JCS_CMYK, JCS_CMYK, ink, ink, NULL, false });
 }
 
 static void jpeg_in_ycck(struct bytes *file)
 {
 	static const uint8_t ink[] = { 255, 0, 0, 255 };
-	put_jpeg(file, JCS_CMYK, JCS_YCCK, ink, ink, NULL);
+	put_jpeg(file, &(struct picture){ JCS_CMYK, JCS_YCCK, ink, ink, NULL, false });
 }
 
 static void jpeg_of_12_bits(struct bytes *file)
@@ -125,14 +150,14 @@ static void jpeg_of_12_bits(struct bytes *file)
 static void jpeg_in_grey(struct bytes *file)
 {
 	static const uint8_t light[] = { 200 };
-	put_jpeg(file, JCS_GRAYSCALE, JCS_GRAYSCALE, light, light, NULL);
+	put_jpeg(file, &(struct picture){ JCS_GRAYSCALE, JCS_GRAYSCALE, light, light, NULL, false });
 }
 
 /* Orientation 3 asks for half a turn; the pixels stay as they are stored, as in TensorFlow. */
 static void jpeg_rotated_by_exif(struct bytes *file)
 {
 	static const char exif[] = "Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0\0\0\0\0";
-	put_jpeg(file, JCS_RGB, JCS_YCbCr, red, blue, exif);
+	put_jpeg(file, &(struct picture){ JCS_RGB, JCS_YCbCr, red, blue, exif, false });
 }
 
 static void png_named_jpg(struct bytes *file)
@@ -149,6 +174,7 @@ static void png_named_jpg(struct bytes *file)
 static const struct file_case cases[] = {
 	CASE(jpeg_of_65535x65535, BEFORE, "65500", LEFT),
 	CASE(jpeg_of_65500x65500, BEFORE, "too many", LEFT),
+	CASE(jpeg_of_a_thousand_scans, BEFORE, "more than 100 scans", LEFT),
 	CASE(jpeg_of_zero_size, BEFORE, "mpty", LEFT),
 	CASE(picture_of_no_bytes, BEFORE, "neither", LEFT),
 	CASE(jpeg_truncated, BEFORE, "the data ends early", LEFT),

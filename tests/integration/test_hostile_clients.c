@@ -339,7 +339,7 @@ static void stream_without_descriptors_is_refused_and_the_daemon_lives(void **st
 	bd_test_client_close(&client);
 }
 
-static void reconnects_leak_no_descriptor(void **state)
+static void ten_thousand_reconnects_leak_no_descriptor(void **state)
 {
 	(void)state;
 	/* 10,000 of them outside of CI, where time is dear */
@@ -379,7 +379,7 @@ int main(void)
 		cmocka_unit_test(connections_that_say_nothing_leave_room_for_others),
 		cmocka_unit_test(daemon_without_descriptors_recovers),
 		cmocka_unit_test(stream_without_descriptors_is_refused_and_the_daemon_lives),
-		cmocka_unit_test(reconnects_leak_no_descriptor),
+		cmocka_unit_test(ten_thousand_reconnects_leak_no_descriptor),
 	};
 	return cmocka_run_group_tests(tests, start_daemon, stop_daemon);
 }

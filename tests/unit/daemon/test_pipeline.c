@@ -208,7 +208,7 @@ static void start_anywhere_is_the_rest_of_the_stream(void **state)
 	}
 }
 
-static void damaged_record_is_the_end_after_good_batches(void **state)
+static void corrupt_record_inside_a_batch_is_the_end_after_good_batches(void **state)
 {
 	(void)state;
 	static struct bd_test_batch batches[ROOM];
@@ -228,7 +228,7 @@ static void damaged_record_is_the_end_after_good_batches(void **state)
 	free(path);
 }
 
-static void skipped_record_is_left_out_and_listed(void **state)
+static void corrupt_record_inside_a_batch_is_left_out_and_listed(void **state)
 {
 	(void)state;
 	struct bd_stream_spec spec = spec_of(10, BD_SHUFFLE_NONE, 2);
@@ -465,14 +465,14 @@ static void replace(const char *path)
 	free(fresh);
 }
 
-static void shard_cut_short_while_reading_is_noticed(void **state)
+static void shard_truncated_while_it_is_read_is_noticed(void **state)
 {
 	(void)state;
 	read_until_stale(cut_short);
 }
 
 /* The open descriptor still reads the old file: the name is looked at too. */
-static void shard_replaced_while_reading_is_noticed(void **state)
+static void shard_replaced_while_it_is_read_is_noticed(void **state)
 {
 	(void)state;
 	read_until_stale(replace);
@@ -521,8 +521,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(values_are_the_records, setup, teardown),
 		cmocka_unit_test_setup_teardown(any_thread_count_is_the_same_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(start_anywhere_is_the_rest_of_the_stream, setup, teardown),
-		cmocka_unit_test_setup_teardown(damaged_record_is_the_end_after_good_batches, setup, teardown),
-		cmocka_unit_test_setup_teardown(skipped_record_is_left_out_and_listed, setup, teardown),
+		cmocka_unit_test_setup_teardown(corrupt_record_inside_a_batch_is_the_end_after_good_batches, setup, teardown),
+		cmocka_unit_test_setup_teardown(corrupt_record_inside_a_batch_is_left_out_and_listed, setup, teardown),
 		cmocka_unit_test_setup_teardown(batch_without_good_records_is_empty, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_damage_than_the_limit_is_the_end, setup, teardown),
 		cmocka_unit_test_setup_teardown(missing_feature_is_named, setup, teardown),
@@ -530,8 +530,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(consumers_of_one_stream_get_the_same, setup, teardown),
 		cmocka_unit_test_setup_teardown(consumer_that_stops_blocks_no_other_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(destroyed_stream_with_work_in_flight_ends_quietly, setup, teardown),
-		cmocka_unit_test_setup_teardown(shard_cut_short_while_reading_is_noticed, setup, teardown),
-		cmocka_unit_test_setup_teardown(shard_replaced_while_reading_is_noticed, setup, teardown),
+		cmocka_unit_test_setup_teardown(shard_truncated_while_it_is_read_is_noticed, setup, teardown),
+		cmocka_unit_test_setup_teardown(shard_replaced_while_it_is_read_is_noticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(ring_beyond_the_memory_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(cached_share_is_the_hit_rate, setup, teardown),
 	};

@@ -210,7 +210,7 @@ static void large_record_is_read_or_refused_by_name(void **state)
 	free(path);
 }
 
-static void failing_disk_is_the_end_with_the_record(void **state)
+static void disk_error_eio_is_the_end_with_the_record(void **state)
 {
 	(void)state;
 	struct fixture fixture;
@@ -462,7 +462,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(compressed_shards_are_the_plain_ones, setup, teardown),
 		cmocka_unit_test_setup_teardown(truncated_compressed_shard_is_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_record_is_read_or_refused_by_name, setup, teardown),
-		cmocka_unit_test_setup_teardown(failing_disk_is_the_end_with_the_record, setup, teardown),
+		cmocka_unit_test_setup_teardown(disk_error_eio_is_the_end_with_the_record, setup, teardown),
 		cmocka_unit_test_setup_teardown(image_folder_is_pictures_and_classes, setup, teardown),
 		cmocka_unit_test_setup_teardown(broken_picture_is_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(damaged_length_costs_one_number_and_is_listed, setup, teardown),

@@ -22,7 +22,7 @@ static int find_one(const uint8_t *bytes, size_t length, const char *key, struct
 	return bd_example_find(bytes, length, &name, 1, view, NULL);
 }
 
-static void last_of_two_entries_wins(void **state)
+static void of_a_duplicate_key_the_last_entry_wins(void **state)
 {
 	(void)state;
 	struct bd_feature_view view;
@@ -49,7 +49,7 @@ static void absent_key_is_none(void **state)
 	assert_int_equal(count, 0);
 }
 
-static void more_values_than_room_are_counted(void **state)
+static void wrong_count_is_told_and_writes_no_further(void **state)
 {
 	(void)state;
 	struct bd_feature_view view;
@@ -62,7 +62,7 @@ static void more_values_than_room_are_counted(void **state)
 	assert_int_equal(values[1], 77);
 }
 
-static void other_kind_is_einval(void **state)
+static void wrong_kind_is_einval(void **state)
 {
 	(void)state;
 	struct bd_feature_view view;
@@ -344,10 +344,10 @@ static void golden_sequences_read_as_protobuf_reads_them(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(last_of_two_entries_wins),
+		cmocka_unit_test(of_a_duplicate_key_the_last_entry_wins),
 		cmocka_unit_test(absent_key_is_none),
-		cmocka_unit_test(more_values_than_room_are_counted),
-		cmocka_unit_test(other_kind_is_einval),
+		cmocka_unit_test(wrong_count_is_told_and_writes_no_further),
+		cmocka_unit_test(wrong_kind_is_einval),
 		cmocka_unit_test(deep_groups_are_ebadmsg),
 		cmocka_unit_test(every_truncation_is_refused_or_read),
 		cmocka_unit_test(utf8_is_checked_as_protobuf_does),

@@ -116,7 +116,7 @@ static void bad_data_crc_costs_one_record(void **state)
 	shard_free(&shard);
 }
 
-static void length_past_the_end_resumes_at_the_next_header(void **state)
+static void length_larger_than_the_file_resumes_at_the_next_header(void **state)
 {
 	(void)state;
 	struct shard shard = shard_of(10, 1000);
@@ -352,7 +352,7 @@ int main(void)
 		cmocka_unit_test(all_compressions_and_sizes_read_back),
 		cmocka_unit_test(bad_length_crc_costs_one_record),
 		cmocka_unit_test(bad_data_crc_costs_one_record),
-		cmocka_unit_test(length_past_the_end_resumes_at_the_next_header),
+		cmocka_unit_test(length_larger_than_the_file_resumes_at_the_next_header),
 		cmocka_unit_test(every_truncation_is_told_with_its_record),
 		cmocka_unit_test(rubbish_is_one_damaged_record),
 		cmocka_unit_test(many_damaged_ranges_are_bounded),

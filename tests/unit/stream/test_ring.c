@@ -427,7 +427,7 @@ static void a_punched_page_is_a_cursor_that_went_backwards(void **state)
 
 /* ---- the wrap ---- */
 
-static void cursors_go_on_over_the_wrap(void **state)
+static void cursors_near_2_to_the_64_go_on_over_the_wrap(void **state)
 {
 	(void)state;
 	for (uint64_t before = 0; before < 9; before++) {
@@ -580,7 +580,7 @@ int main(void)
 		cmocka_unit_test(untaken_batches_are_those_that_no_one_has_looked_at),
 		cmocka_unit_test(what_a_client_gets_cannot_be_written),
 		cmocka_unit_test(a_punched_page_is_a_cursor_that_went_backwards),
-		cmocka_unit_test(cursors_go_on_over_the_wrap),
+		cmocka_unit_test(cursors_near_2_to_the_64_go_on_over_the_wrap),
 		cmocka_unit_test(both_sides_race_without_losing_a_wake_up),
 		cmocka_unit_test(impossible_sizes_are_refused),
 	};
