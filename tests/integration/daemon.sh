@@ -222,32 +222,43 @@ check "a second SIGTERM stops at once, exit 0" stop TERM 5
 kill $reader
 wait $reader 2>/dev/null
 
-# A disk that does not answer: every read of a file in a folder named "hung" takes a minute.
-cat >"$WORK/hang.c" <<'EOF'
+# A disk that does not answer, or with errors: every read of a file in a folder named "hung" takes a minute, in one named "bad" it fails.
+cat >"$WORK/disk.c" <<'EOF'
 #include <sys/types.h>
+#include <errno.h>
 #include <unistd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
-static int hangs(int fd)
+static int lies_in(int fd, const char *folder)
 {
 	char link[64], path[4096] = { 0 };
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	return readlink(link, path, sizeof path - 1) > 0 && strstr(path, "/hung/");
+	return readlink(link, path, sizeof path - 1) > 0 && strstr(path, folder);
 }
 ssize_t pread(int fd, void *buffer, size_t bytes, off_t at)
 {
-	if (hangs(fd))
+	if (lies_in(fd, "/hung/"))
 		sleep(60);
+	if (lies_in(fd, "/bad/")) {
+		errno = EIO;
+		return -1;
+	}
 	return syscall(SYS_pread64, fd, buffer, bytes, at);
 }
 ssize_t pread64(int fd, void *buffer, size_t bytes, off_t at) { return pread(fd, buffer, bytes, at); }
 EOF
-if [ "${BUILD##*/}" = release ] && ${CC:-cc} -shared -fPIC -w -o "$WORK/hang.so" "$WORK/hang.c" 2>/dev/null; then
-	mkdir -p "$WORK/data/hung"
-	cp -r "$WORK/data/images" "$WORK/data/hung/"
-	sed 's/images/hung\/images/' "$pets" >"$WORK/data/hung.yaml"
-	LD_PRELOAD=$WORK/hang.so start --socket "$socket" --dataset "pets=$pets" --dataset "hung=$WORK/data/hung.yaml" --threads 1
+if [ "${BUILD##*/}" = release ] && ${CC:-cc} -shared -fPIC -w -o "$WORK/disk.so" "$WORK/disk.c" 2>/dev/null; then
+	for name in hung bad; do
+		mkdir -p "$WORK/data/$name"
+		cp -r "$WORK/data/images" "$WORK/data/$name/"
+		sed "s/images/$name\/images/" "$pets" >"$WORK/data/$name.yaml"
+	done
+	echo 'on_error: skip' >>"$WORK/data/bad.yaml"
+	LD_PRELOAD=$WORK/disk.so start --socket "$socket" --dataset "pets=$pets" --dataset "hung=$WORK/data/hung.yaml" --dataset "bad=$WORK/data/bad.yaml" --threads 1
+	refuses "a disk error (EIO) is no damage that is skipped" 1 "bad/images/cats/1.png: record 0: .*Input/output error" \
+		"$bin/batchctl" read bad --connect "$socket" --batches 1
+	check "and costs no other stream" read_one pets
 	"$bin/batchctl" read hung --connect "$socket" --json --quiet >/dev/null 2>&1 &
 	reader=$!
 	within 10 sh -c "'$bin/batchctl' streams --connect '$socket' --json | grep -q '\"running\"'"
