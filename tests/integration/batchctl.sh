@@ -105,7 +105,7 @@ daemon=$!
 tries=0
 until "$batchctl" status --connect "$socket" 2>/dev/null; do
 	tries=$((tries + 1))
-	[ $tries -lt 200 ] || { echo "FAILED: no daemon: $(cat "$WORK/log")" >&2; exit 1; }
+	[ $tries -lt 1000 ] || { echo "FAILED: no daemon: $(cat "$WORK/log")" >&2; exit 1; }
 	sleep 0.05
 done
 expect 0 "$batchctl" status --connect "$socket" --json
@@ -119,9 +119,9 @@ holds err 'large'
 "$batchctl" read small --batch 2 --epochs 0 --connect "$socket" --json --quiet >/dev/null 2>&1 &
 reader=$!
 tries=0
-until "$batchctl" streams --connect "$socket" --json 2>/dev/null | grep -q '"dataset":"small"'; do
+until "$batchctl" streams --connect "$socket" --json 2>/dev/null | grep -q '"state":"running"'; do
 	tries=$((tries + 1))
-	[ $tries -lt 200 ] || { fail "no stream is listed"; break; }
+	[ $tries -lt 1000 ] || { fail "no running stream is listed"; break; }
 	sleep 0.05
 done
 expect 0 "$batchctl" streams --connect "$socket" --json

@@ -53,7 +53,7 @@ start_daemon() {
 	tries=0
 	until "$bin/batchctl" status --connect "$WORK/socket" --quiet 2>/dev/null; do
 		tries=$((tries + 1))
-		[ $tries -lt 200 ] || { fail "the daemon does not answer"; exit 1; }
+		[ $tries -lt 1000 ] || { fail "the daemon does not answer"; exit 1; }
 		sleep 0.05
 	done
 }

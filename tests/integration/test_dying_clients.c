@@ -165,7 +165,7 @@ static struct bd_stream *open_good(struct bd_client **ret_client, const struct b
 	return stream;
 }
 
-/* Reads `count` records on (0: to the end) and checks that they follow each other from *next on. */
+/* Reads `count` records on (0: to the end of the only epoch) and checks that they follow each other from *next on. */
 static void read_good(struct bd_stream *stream, uint64_t *next, uint64_t count)
 {
 	struct bd_batch batch;
@@ -177,8 +177,8 @@ static void read_good(struct bd_stream *stream, uint64_t *next, uint64_t count)
 			fail_msg("after record %llu: %s", (unsigned long long)*next, error.text);
 		const int64_t *labels = batch.arrays[0].data;
 		for (uint32_t row = 0; row < batch.rows; row++, (*next)++) {
-			assert_int_equal(batch.records[row], *next);
-			assert_int_equal(labels[row], *next);
+			assert_int_equal(batch.records[row], *next % RECORDS);
+			assert_int_equal(labels[row], *next % RECORDS);
 		}
 		bd_stream_release(stream, &batch);
 	}
@@ -237,8 +237,7 @@ static void client_killed_at_any_step_leaves_nothing(void **state)
 		assert_int_equal(waitpid(victim, &status, 0), victim);
 		check_victim(i, status);
 		bd_test_daemon_wait_idle(batchd);
-		if (bd_test_daemon_descriptors(batchd) > before + 2) /* the session that asked last may not be closed yet */
-			fail_msg("%s: %u descriptors, %u before", steps[i].name, bd_test_daemon_descriptors(batchd), before);
+		bd_test_daemon_wait_descriptors(batchd, before);
 	}
 }
 
@@ -249,6 +248,7 @@ static void client_killed_at_any_step_does_not_disturb_its_group(void **state)
 		struct bd_stream_spec spec = make_spec("g");
 		struct bd_client *client;
 		uint64_t next = 0;
+		spec.epochs = 0; /* however long the victim takes to get there */
 		struct bd_stream *stream = open_good(&client, &spec);
 		read_good(stream, &next, 40);
 		/* the victim joins where the group is, may block it while it lives, and gives everything free with its death */
@@ -259,15 +259,13 @@ static void client_killed_at_any_step_does_not_disturb_its_group(void **state)
 			struct bd_error error;
 			if (bd_stream_next(stream, 1, &batch, &error) < 0)
 				continue;
-			assert_int_equal(batch.records[0], next);
+			assert_int_equal(batch.records[0], next % RECORDS);
 			next += batch.rows;
 			bd_stream_release(stream, &batch);
 			usleep(1000);
 		}
 		check_victim(i, status);
-		assert_true(next < RECORDS);
-		read_good(stream, &next, 0);
-		assert_int_equal(next, RECORDS);
+		read_good(stream, &next, RECORDS);
 		close_good(client, stream);
 		bd_test_daemon_wait_idle(batchd);
 	}

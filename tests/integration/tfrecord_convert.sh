@@ -117,11 +117,12 @@ if [ -d "$train" ]; then
 		expect 0 "$tfrecord" verify "$WORK/e/$encoding"-*.tfrecord
 	done
 
-	# killed at some moment, politely or not: nothing is left
+	# killed at some moment while it writes, politely or not: nothing is left
 	for signal in INT TERM KILL; do
 		"$tfrecord" convert "$train" --output "$WORK/killed/set" --resize 150x150 --jobs 1 --quiet 2>/dev/null &
 		process=$!
-		sleep 0.3
+		while [ ! -d "$WORK/killed" ] && kill -0 $process 2>/dev/null; do sleep 0.01; done
+		sleep 0.1
 		kill -$signal $process 2>/dev/null || true
 		status=0
 		wait $process || status=$?

@@ -16,7 +16,7 @@
 #include "common/stream/messages.h"
 #include "tests/support/records.h"
 
-#define PATIENCE_NS (20 * BD_NS_PER_S)
+#define PATIENCE_NS (60 * BD_NS_PER_S)
 #define ARGUMENTS_MAX 32
 
 static void give_up(const char *what)
@@ -132,6 +132,19 @@ unsigned bd_test_daemon_descriptors(const struct bd_test_daemon *daemon)
 		count++;
 	closedir(folder);
 	return count;
+}
+
+void bd_test_daemon_wait_descriptors(const struct bd_test_daemon *daemon, unsigned most)
+{
+	uint64_t end = bd_now_ns() + PATIENCE_NS;
+	unsigned count;
+	while ((count = bd_test_daemon_descriptors(daemon)) > most) {
+		if (bd_now_ns() > end) {
+			fprintf(stderr, "daemon.c: %u descriptors stay open, not %u\n", count, most);
+			exit(1);
+		}
+		usleep(2000);
+	}
 }
 
 void bd_test_daemon_wait_idle(const struct bd_test_daemon *daemon)

@@ -26,11 +26,14 @@ struct bd_test_daemon *bd_test_daemon_start(uint64_t records, const char *const 
 /* SIGKILL, and another one on the same socket and folder. */
 void bd_test_daemon_restart(struct bd_test_daemon *daemon);
 
-/* SIGTERM; returns its exit status, or -1 where it did not end within 30 s. Takes NULL: 0. */
+/* SIGTERM; returns its exit status, or -1 where it did not end within a minute. Takes NULL: 0. */
 int bd_test_daemon_stop(struct bd_test_daemon *daemon_take);
 
 /* Descriptors that it has open. */
 unsigned bd_test_daemon_descriptors(const struct bd_test_daemon *daemon);
+
+/* Waits until it has at most `most` open: what was closed may take a moment to go, what leaks never does. */
+void bd_test_daemon_wait_descriptors(const struct bd_test_daemon *daemon, unsigned most);
 
 /* Waits until it has no stream and no session but the asking one. */
 void bd_test_daemon_wait_idle(const struct bd_test_daemon *daemon);

@@ -28,7 +28,7 @@
 #include "daemon/control/session.h"
 #include "tests/unit/daemon/fake_pipeline.h"
 
-#define PATIENCE_NS (10 * BD_NS_PER_S)
+#define PATIENCE_NS (60 * BD_NS_PER_S)
 
 /* A whole server in this process, turned by the test; the clients are sockets of the same thread. */
 struct fixture {
