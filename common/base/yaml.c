@@ -256,11 +256,6 @@ enum bd_yaml_kind bd_yaml_kind(const struct bd_yaml_node *node)
 	return node->kind;
 }
 
-unsigned bd_yaml_line(const struct bd_yaml_node *node)
-{
-	return node->line;
-}
-
 const char *bd_yaml_text(const struct bd_yaml_node *node)
 {
 	return node->text;

@@ -34,7 +34,6 @@ void bd_yaml_destroy(struct bd_yaml *yaml);
 
 const struct bd_yaml_node *bd_yaml_root(const struct bd_yaml *yaml);
 enum bd_yaml_kind bd_yaml_kind(const struct bd_yaml_node *node);
-unsigned bd_yaml_line(const struct bd_yaml_node *node); /* from 1 */
 const char *bd_yaml_text(const struct bd_yaml_node *node); /* a scalar's text; NULL for the other kinds */
 bool bd_yaml_is_plain(const struct bd_yaml_node *node); /* a scalar without quotes: true, 3 and ~ mean what they say */
 size_t bd_yaml_count(const struct bd_yaml_node *node); /* items of a sequence, pairs of a mapping */

@@ -14,11 +14,6 @@
 
 const char *const bd_compression_names[] = { "auto", "none", "gzip", "zlib", NULL };
 
-uint32_t bd_crc32(uint32_t crc, const void *bytes, size_t length)
-{
-	return (uint32_t)crc32_z(crc, bytes, length);
-}
-
 /* ---- detection ---- */
 
 /* RFC 1950, 2.2, and that the first deflate block has a type that exists; a stored one shows its length twice. */
@@ -109,7 +104,7 @@ static int read_byte(struct bd_inflater *inflater, uint8_t *ret_byte, struct bd_
 		return damaged(inflater, "cut off", error);
 	*ret_byte = *inflater->stream.next_in++;
 	inflater->stream.avail_in--;
-	inflater->header_crc = bd_crc32(inflater->header_crc, ret_byte, 1);
+	inflater->header_crc = (uint32_t)crc32_z(inflater->header_crc, ret_byte, 1);
 	return 0;
 }
 

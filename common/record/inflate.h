@@ -82,7 +82,4 @@ uint64_t bd_inflater_in(const struct bd_inflater *inflater);
 typedef int bd_access_point_taker(void *context, const struct bd_access_point *point_take, struct bd_error *error);
 void bd_inflater_collect(struct bd_inflater *inflater, uint64_t every, bd_access_point_taker *take, void *context);
 
-/* CRC-32 of ISO-HDLC, as gzip and PNG have it; starts with 0. */
-uint32_t bd_crc32(uint32_t crc, const void *bytes, size_t length);
-
 #endif

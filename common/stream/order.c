@@ -14,6 +14,9 @@ typedef unsigned __int128 u128;
 /* Walking from 256 down to a tiny size costs at most some dozens of steps; halves of less than 4 bits mix badly. */
 #define FEISTEL_MIN_BITS 8
 
+/* Blocks that a window shuffle mixes: long reads, and yet enough of them. */
+#define WINDOW_BLOCKS 16
+
 /* The finaliser of splitmix64 (Steele, Lea, Flood 2014): full avalanche. The order of every stream depends on it: never change it. */
 static uint64_t mix(uint64_t x)
 {
@@ -117,21 +120,20 @@ static uint64_t place_of(const struct bd_order *order, const struct blocks *bloc
 }
 
 struct window {
-	uint64_t first, last; /* permuted blocks [first, last) */
-	uint64_t begin, end; /* positions */
+	uint64_t begin; /* position of its first record */
 	struct permutation inside;
 };
 
 static struct window window_of(const struct bd_order *order, const struct blocks *blocks, uint64_t epoch, uint64_t position)
 {
 	uint64_t number = place_of(order, blocks, position) / order->group;
-	struct window window = { .first = number * order->group };
-	window.last = bd_min_u64(window.first + order->group, order->blocks);
-	window.begin = begin_of(order, blocks, window.first);
-	window.end = begin_of(order, blocks, window.last);
-	window.inside = permutation_of(window.end - window.begin,
-	                               key_of(order->seed, epoch, PURPOSE_WINDOWS) + mix(number + GOLDEN));
-	return window;
+	uint64_t first = number * order->group,
+		 last = bd_min_u64(first + order->group, order->blocks); /* permuted blocks [first, last) */
+	uint64_t begin = begin_of(order, blocks, first), end = begin_of(order, blocks, last);
+	return (struct window){
+		.begin = begin,
+		.inside = permutation_of(end - begin, key_of(order->seed, epoch, PURPOSE_WINDOWS) + mix(number + GOLDEN)),
+	};
 }
 
 static uint64_t window_record(const struct bd_order *order, uint64_t epoch, uint64_t position)
@@ -150,23 +152,6 @@ static uint64_t window_position(const struct bd_order *order, uint64_t epoch, ui
 	uint64_t mixed = begin_of(order, &blocks, place) + record % order->block;
 	struct window window = window_of(order, &blocks, epoch, mixed);
 	return window.begin + permute_back(&window.inside, mixed - window.begin);
-}
-
-size_t bd_order_window(const struct bd_order *order, uint64_t epoch, uint64_t position, uint64_t *ret_begin, uint64_t *ret_end,
-                       struct bd_order_extent ret_extents[BD_ORDER_WINDOW_BLOCKS])
-{
-	if (order->shuffle != BD_SHUFFLE_WINDOW || position >= order->records)
-		return 0;
-	struct blocks blocks = blocks_of(order, epoch);
-	struct window window = window_of(order, &blocks, epoch, position);
-	size_t count = 0;
-	for (uint64_t place = window.first; place < window.last; place++) {
-		uint64_t record = permute(&blocks.order, place) * order->block;
-		ret_extents[count++] = (struct bd_order_extent){ record, bd_min_u64(order->block, order->records - record) };
-	}
-	*ret_begin = window.begin;
-	*ret_end = window.end;
-	return count;
 }
 
 /* ---- records ---- */
@@ -222,9 +207,9 @@ int bd_order_init(struct bd_order *ret_order, uint64_t records, const struct bd_
 		                    ": an endless stream would give nothing; "
 		                    "make 'batch' smaller or use 'remainder: short'",
 		                    records, spec->batch);
-	if (spec->window > BD_ORDER_WINDOW_BLOCKS)
-		order.block = spec->window / BD_ORDER_WINDOW_BLOCKS;
-	order.group = bd_min_u64(bd_max_u64(spec->window, 1), BD_ORDER_WINDOW_BLOCKS);
+	if (spec->window > WINDOW_BLOCKS)
+		order.block = spec->window / WINDOW_BLOCKS;
+	order.group = bd_min_u64(bd_max_u64(spec->window, 1), WINDOW_BLOCKS);
 	order.blocks = records / order.block + (records % order.block != 0);
 	*ret_order = order;
 	return 0;

@@ -71,19 +71,4 @@ void bd_order_row(const struct bd_order *order, const struct bd_order_batch *bat
 /* Batches of an epoch: the same for all ranks; with carry the number of batches whose first record is of that epoch. */
 uint64_t bd_order_batches(const struct bd_order *order, uint64_t epoch);
 
-/* ---- reading ahead in long extents ---- */
-
-struct bd_order_extent {
-	uint64_t record, count; /* neighbouring records */
-};
-
-#define BD_ORDER_WINDOW_BLOCKS 16
-
-/*
- * The records of positions [*ret_begin, *ret_end) of an epoch, around `position`, as extents of neighbouring records in the order of their blocks:
- * one extent a block of the window (window), or none: 0 (none: read on; global: there is nothing long to read).
- */
-size_t bd_order_window(const struct bd_order *order, uint64_t epoch, uint64_t position, uint64_t *ret_begin, uint64_t *ret_end,
-                       struct bd_order_extent ret_extents[BD_ORDER_WINDOW_BLOCKS]);
-
 #endif

@@ -178,11 +178,6 @@ void bd_ring_destroy(struct bd_ring *ring)
 	free(ring);
 }
 
-uint64_t bd_ring_bytes(const struct bd_ring *ring)
-{
-	return ring->arena_bytes;
-}
-
 /* ---- slots: all static functions below are called with the mutex held ---- */
 
 static void free_slot(struct bd_ring *ring, uint32_t index)
@@ -305,13 +300,6 @@ int bd_ring_reserve(struct bd_ring *ring, struct bd_slot *ret_slot)
 	pthread_mutex_unlock(&ring->mutex);
 	*ret_slot = (struct bd_slot){ .index = index, .data = ring->arena + index * ring->slot_bytes, .bytes = ring->slot_bytes };
 	return 0;
-}
-
-void bd_ring_abandon(struct bd_ring *ring, const struct bd_slot *slot)
-{
-	pthread_mutex_lock(&ring->mutex);
-	free_slot(ring, slot->index);
-	pthread_mutex_unlock(&ring->mutex);
 }
 
 /* ---- publishing ---- */
@@ -503,14 +491,6 @@ uint32_t bd_ring_collect_all(struct bd_ring *ring)
 	uint32_t freed = collect_all(ring);
 	pthread_mutex_unlock(&ring->mutex);
 	return freed;
-}
-
-bool bd_ring_consumer_is_broken(struct bd_ring_consumer *consumer)
-{
-	pthread_mutex_lock(&consumer->ring->mutex);
-	bool broken = consumer->broken;
-	pthread_mutex_unlock(&consumer->ring->mutex);
-	return broken;
 }
 
 /* Everything from entry `taken` on leaves this consumer; what is before stays held. */

@@ -46,8 +46,6 @@ BD_MUST_CHECK int bd_ring_create(const struct bd_ring_options *options, struct b
 /* Detaches the consumers that are left. NULL is allowed. No other thread may be inside. */
 void bd_ring_destroy(struct bd_ring *ring);
 
-uint64_t bd_ring_bytes(const struct bd_ring *ring);
-
 /* A slot being filled. */
 struct bd_slot {
 	uint32_t index;
@@ -59,11 +57,9 @@ struct bd_slot {
  * The next free slot; never blocks. Looks at the consumers' released cursors only when no slot is free.
  * 0; -EAGAIN: back-pressure: the consumers that block it will send a DOORBELL, call bd_ring_collect then and reserve again; or all
  * consumers that are left are broken or detached as too slow: reserve again when another attaches.
- * *ret_slot is borrowed until publish or abandon.
+ * *ret_slot is borrowed until it is published, or the ring destroyed.
  */
 BD_MUST_CHECK int bd_ring_reserve(struct bd_ring *ring, struct bd_slot *ret_slot);
-
-void bd_ring_abandon(struct bd_ring *ring, const struct bd_slot *slot);
 
 /* What is written about a batch. */
 struct bd_ring_batch {
@@ -110,9 +106,8 @@ BD_MUST_CHECK int bd_ring_attach(struct bd_ring *ring, int wake_fd, uint64_t fir
  */
 BD_MUST_CHECK int bd_ring_collect(struct bd_ring_consumer *consumer, uint32_t *ret_freed, struct bd_error *error);
 
-/* All consumers; bd_ring_consumer_is_broken tells those that broke the contract. Returns the slots freed. */
+/* All consumers; bd_ring_collect says of each whether it broke the contract. Returns the slots freed. */
 uint32_t bd_ring_collect_all(struct bd_ring *ring);
-bool bd_ring_consumer_is_broken(struct bd_ring_consumer *consumer);
 
 /*
  * Too slow for its group: what it has not taken is free at once, what it holds stays held until it releases it or is

@@ -70,15 +70,6 @@ int bd_stream_spec_check(const struct bd_stream_spec *spec, struct bd_error *err
 	return 0;
 }
 
-bool bd_stream_spec_equal(const struct bd_stream_spec *a, const struct bd_stream_spec *b)
-{
-	return a->batch == b->batch && a->shuffle == b->shuffle && (a->shuffle != BD_SHUFFLE_WINDOW || a->window == b->window) &&
-	       a->seed == b->seed && a->epochs == b->epochs && a->remainder == b->remainder && a->rank == b->rank &&
-	       a->world == b->world && a->slots == b->slots && a->cache_bytes == b->cache_bytes &&
-	       a->share_start == b->share_start && a->share_timeout_ns == b->share_timeout_ns &&
-	       strcmp(a->share_group, b->share_group) == 0;
-}
-
 const char *bd_shuffle_name(enum bd_shuffle shuffle)
 {
 	return (unsigned)shuffle <= BD_SHUFFLE_GLOBAL ? bd_shuffle_names[shuffle] : "?";

@@ -1,8 +1,8 @@
 /*
- * spec.h - the stream options: defaults, checks, and their words on command lines and in YAML.
+ * spec.h - the stream options: defaults, checks, and their words on command lines.
  *
- * The struct itself is public (batchd/client.h). One table in spec.c holds every word, its kind and its text for --help, so that
- * `share_group` in YAML and `--share-group` on a command line cannot drift apart. Threads: no state.
+ * The struct itself is public (batchd/client.h). One table in spec_words.c holds every word, its kind, its limits and its text for
+ * --help, so that all commands take the same ones. Threads: no state.
  */
 #ifndef BD_STREAM_SPEC_H
 #define BD_STREAM_SPEC_H
@@ -10,7 +10,6 @@
 #include <batchd/client.h>
 
 #include "common/base/options.h"
-#include "common/base/yaml.h"
 
 /* Rows of a batch: far above what memory allows for pictures, and small enough that no product of sizes overflows. */
 #define BD_MAX_BATCH_ROWS (1u << 20)
@@ -26,10 +25,6 @@ void bd_stream_spec_init(struct bd_stream_spec *ret_spec);
 
 /* -EINVAL names the word and what it may be. Called by both sides: the daemon trusts no client. */
 BD_MUST_CHECK int bd_stream_spec_check(const struct bd_stream_spec *spec, struct bd_error *error);
-
-/* Whether two consumers may share one decode: everything but rank, start and how they share is the same. Ranks of one world differ in
- * their rows, so rank counts too. */
-bool bd_stream_spec_equal(const struct bd_stream_spec *a, const struct bd_stream_spec *b);
 
 /* NULL-terminated, by number. */
 extern const char *const bd_shuffle_names[], *const bd_remainder_names[];
@@ -63,14 +58,5 @@ void bd_stream_options_init(struct bd_stream_options *options, struct bd_stream_
 
 /* After parsing: writes what was given into the spec and checks it. -EINVAL: wrong usage. */
 BD_MUST_CHECK int bd_stream_options_apply(struct bd_stream_options *options, struct bd_error *error);
-
-/* ---- YAML ---- */
-
-/* NULL-terminated words, with underscores, for bd_yaml_check_keys. */
-extern const char *const bd_stream_spec_words[];
-
-/* Reads those of the words that the mapping has; other keys are left to the caller. Does not check the whole. */
-BD_MUST_CHECK int bd_stream_spec_parse_yaml(const struct bd_yaml_node *mapping, struct bd_stream_spec *spec,
-                                            struct bd_error *error);
 
 #endif

@@ -1,4 +1,4 @@
-/* The words of spec.h on command lines and in YAML. Apart from spec.c, so that libbatchd needs no YAML. */
+/* The words of spec.h on command lines. Apart from spec.c, so that libbatchd needs none of it. */
 #include "common/stream/spec.h"
 
 #include <errno.h>
@@ -29,8 +29,7 @@ int bd_parse_position(const char *text, uint64_t *ret_epoch, uint64_t *ret_batch
 enum word_kind { WORD_U32, WORD_U64, WORD_SIZE, WORD_DURATION, WORD_CHOICE, WORD_START, WORD_GROUP };
 
 struct word {
-	const char *name; /* as in YAML */
-	const char *option; /* as on the command line */
+	const char *option;
 	enum word_kind kind;
 	size_t field; /* in struct bd_stream_spec */
 	size_t holder; /* in struct bd_stream_options */
@@ -43,38 +42,30 @@ struct word {
 #define HOLDER(name) offsetof(struct bd_stream_options, name)
 
 static const struct word words[] = {
-	{ "batch", "batch", WORD_U32, FIELD(batch), HOLDER(batch), 1, BD_MAX_BATCH_ROWS, NULL, "ROWS", "rows of a global batch" },
-	{ "shuffle", "shuffle", WORD_CHOICE, FIELD(shuffle), HOLDER(shuffle), 0, 0, bd_shuffle_names, "ORDER",
-	  "none, window or global" },
-	{ "window", "window", WORD_U64, FIELD(window), HOLDER(window), 1, BD_MAX_RECORDS, NULL, "RECORDS",
+	{ "batch", WORD_U32, FIELD(batch), HOLDER(batch), 1, BD_MAX_BATCH_ROWS, NULL, "ROWS", "rows of a global batch" },
+	{ "shuffle", WORD_CHOICE, FIELD(shuffle), HOLDER(shuffle), 0, 0, bd_shuffle_names, "ORDER", "none, window or global" },
+	{ "window", WORD_U64, FIELD(window), HOLDER(window), 1, BD_MAX_RECORDS, NULL, "RECORDS",
 	  "records that a window shuffle mixes" },
-	{ "seed", "seed", WORD_U64, FIELD(seed), HOLDER(seed), 0, UINT64_MAX, NULL, "N",
-	  "of the order and of random augmentation" },
-	{ "epochs", "epochs", WORD_U64, FIELD(epochs), HOLDER(epochs), 0, UINT64_MAX, NULL, "N", "0: endless" },
-	{ "remainder", "remainder", WORD_CHOICE, FIELD(remainder), HOLDER(remainder), 0, 0, bd_remainder_names, "WAY",
-	  "drop, short or carry" },
-	{ "rank", "rank", WORD_U32, FIELD(rank), HOLDER(rank), 0, BD_MAX_BATCH_ROWS, NULL, "R",
+	{ "seed", WORD_U64, FIELD(seed), HOLDER(seed), 0, UINT64_MAX, NULL, "N", "of the order and of random augmentation" },
+	{ "epochs", WORD_U64, FIELD(epochs), HOLDER(epochs), 0, UINT64_MAX, NULL, "N", "0: endless" },
+	{ "remainder", WORD_CHOICE, FIELD(remainder), HOLDER(remainder), 0, 0, bd_remainder_names, "WAY", "drop, short or carry" },
+	{ "rank", WORD_U32, FIELD(rank), HOLDER(rank), 0, BD_MAX_BATCH_ROWS, NULL, "R",
 	  "which part of each batch this consumer gets" },
-	{ "world", "world", WORD_U32, FIELD(world), HOLDER(world), 1, BD_MAX_BATCH_ROWS, NULL, "N",
+	{ "world", WORD_U32, FIELD(world), HOLDER(world), 1, BD_MAX_BATCH_ROWS, NULL, "N",
 	  "in how many parts a batch is dealt out" },
-	{ "start", "start", WORD_START, 0, HOLDER(start), 0, 0, NULL, "EPOCH:BATCH", "the first batch" },
-	{ "share_group", "share-group", WORD_GROUP, FIELD(share_group), HOLDER(share_group), 0, 0, NULL, "NAME",
+	{ "start", WORD_START, 0, HOLDER(start), 0, 0, NULL, "EPOCH:BATCH", "the first batch" },
+	{ "share-group", WORD_GROUP, FIELD(share_group), HOLDER(share_group), 0, 0, NULL, "NAME",
 	  "one stream for all consumers of this group" },
-	{ "share_start", "share-start", WORD_U32, FIELD(share_start), HOLDER(share_start), 0, BD_MAX_SHARE_START, NULL, "N",
+	{ "share-start", WORD_U32, FIELD(share_start), HOLDER(share_start), 0, BD_MAX_SHARE_START, NULL, "N",
 	  "wait for so many consumers" },
-	{ "share_timeout", "share-timeout", WORD_DURATION, FIELD(share_timeout_ns), HOLDER(share_timeout_ns), 0, 0, NULL, "TIME",
+	{ "share-timeout", WORD_DURATION, FIELD(share_timeout_ns), HOLDER(share_timeout_ns), 0, 0, NULL, "TIME",
 	  "detach a consumer that blocks its group so long; 0: never" },
-	{ "slots", "slots", WORD_U32, FIELD(slots), HOLDER(slots), BD_MIN_SLOTS, BD_MAX_SLOTS, NULL, "N",
+	{ "slots", WORD_U32, FIELD(slots), HOLDER(slots), BD_MIN_SLOTS, BD_MAX_SLOTS, NULL, "N",
 	  "batches ready or held at a time" },
-	{ "cache", "cache", WORD_SIZE, FIELD(cache_bytes), HOLDER(cache_bytes), 0, 0, NULL, "SIZE",
+	{ "cache", WORD_SIZE, FIELD(cache_bytes), HOLDER(cache_bytes), 0, 0, NULL, "SIZE",
 	  "decoded records kept for later epochs" },
 };
 _Static_assert(BD_COUNT_OF(words) == BD_STREAM_OPTION_COUNT, "the table in the header has room for each word");
-
-const char *const bd_stream_spec_words[] = { "batch",       "shuffle",       "window", "seed",  "epochs",
-	                                     "remainder",   "rank",          "world",  "start", "share_group",
-	                                     "share_start", "share_timeout", "slots",  "cache", NULL };
-_Static_assert(BD_COUNT_OF(bd_stream_spec_words) == BD_COUNT_OF(words) + 1, "each word once");
 
 static void *at(void *base, size_t offset)
 {
@@ -196,77 +187,4 @@ int bd_stream_options_apply(struct bd_stream_options *options, struct bd_error *
 			return result;
 	}
 	return bd_stream_spec_check(options->spec, error);
-}
-
-/* ---- YAML ---- */
-
-static int parse_start(const struct bd_yaml_node *node, struct bd_stream_spec *spec, struct bd_error *error)
-{
-	const char *text;
-	int result = bd_yaml_get_text(node, "start", &text, error);
-	if (result == 0 && bd_parse_position(text, &spec->start_epoch, &spec->start_batch, NULL) < 0)
-		result = bd_yaml_error(node, error, "start: '%s' is not \"EPOCH:BATCH\" (in quotes)", text);
-	return result;
-}
-
-static int parse_group(const struct bd_yaml_node *node, struct bd_stream_spec *spec, struct bd_error *error)
-{
-	const char *text;
-	int result = bd_yaml_get_text(node, "share_group", &text, error);
-	if (result == 0 && set_group(spec, text, NULL) < 0)
-		result = bd_yaml_error(node, error, "share_group: longer than %zu bytes", sizeof spec->share_group - 1);
-	return result;
-}
-
-static int parse_duration(const struct bd_yaml_node *node, const char *what, uint64_t *ret_ns, struct bd_error *error)
-{
-	const char *text;
-	int result = bd_yaml_get_text(node, what, &text, error);
-	if (result == 0 && bd_parse_duration(text, ret_ns, NULL) < 0)
-		result = bd_yaml_error(node, error, "%s: '%s' is no duration such as 30s or 5m", what, text);
-	return result;
-}
-
-static int parse_word(const struct word *word, const struct bd_yaml_node *node, struct bd_stream_spec *spec, struct bd_error *error)
-{
-	void *field = at(spec, word->field);
-	uint64_t number = 0;
-	int choice = 0, result;
-	switch (word->kind) {
-	case WORD_START:
-		return parse_start(node, spec, error);
-	case WORD_GROUP:
-		return parse_group(node, spec, error);
-	case WORD_CHOICE:
-		result = bd_yaml_get_choice(node, word->name, word->choices, &choice, error);
-		if (result == 0)
-			*(unsigned *)field = (unsigned)choice;
-		return result;
-	case WORD_SIZE:
-		return bd_yaml_get_size(node, word->name, field, error);
-	case WORD_DURATION:
-		return parse_duration(node, word->name, field, error);
-	case WORD_U32:
-	case WORD_U64:
-		break;
-	}
-	result = bd_yaml_get_u64(node, word->name, word->minimum, word->maximum, &number, error);
-	if (result < 0)
-		return result;
-	if (word->kind == WORD_U32)
-		*(uint32_t *)field = (uint32_t)number;
-	else
-		*(uint64_t *)field = number;
-	return 0;
-}
-
-int bd_stream_spec_parse_yaml(const struct bd_yaml_node *mapping, struct bd_stream_spec *spec, struct bd_error *error)
-{
-	for (size_t i = 0; i < BD_COUNT_OF(words); i++) {
-		const struct bd_yaml_node *node = bd_yaml_find(mapping, words[i].name);
-		int result = node ? parse_word(&words[i], node, spec, error) : 0;
-		if (result < 0)
-			return result;
-	}
-	return 0;
 }

@@ -44,14 +44,9 @@ void bd_log_start(enum bd_log_level fallback, bool quiet)
 	shown = quiet ? BD_LOG_ERROR : (enum bd_log_level)level;
 }
 
-bool bd_log_shows(enum bd_log_level level)
-{
-	return level <= shown;
-}
-
 void bd_log(enum bd_log_level level, const char *format, ...)
 {
-	if (!bd_log_shows(level))
+	if (level > shown)
 		return;
 	char line[LINE_BYTES];
 	size_t start = (size_t)snprintf(line, sizeof line, "%s", to_journal ? journal_prefixes[level] : "batchd: ");

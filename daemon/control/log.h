@@ -21,8 +21,6 @@ enum bd_log_level { BD_LOG_ERROR, BD_LOG_WARN, BD_LOG_INFO, BD_LOG_DEBUG };
  */
 void bd_log_start(enum bd_log_level fallback, bool quiet);
 
-bool bd_log_shows(enum bd_log_level level);
-
 /* One line; control characters in it become '?', so that a hostile name cannot forge lines. */
 void bd_log(enum bd_log_level level, const char *format, ...) BD_PRINTF(2, 3);
 

@@ -38,7 +38,8 @@ void bd_stream_table_finish(struct bd_stream_table *table)
 	uv_close((uv_handle_t *)&table->relief_timer, NULL);
 }
 
-uint64_t bd_stream_table_memory(const struct bd_stream_table *table, uid_t uid)
+/* Bytes of all streams of a user. */
+static uint64_t memory_of(const struct bd_stream_table *table, uid_t uid)
 {
 	uint64_t bytes = 0;
 	for (const struct bd_live *live = table->streams; live; live = live->next) {
@@ -173,7 +174,7 @@ static void discard(const struct bd_join *join)
 
 static int create_live(struct bd_stream_table *table, const struct bd_join *join, struct bd_live **ret_live, struct bd_error *error)
 {
-	uint64_t used = join->quota_memory_bytes ? bd_stream_table_memory(table, join->uid) : 0;
+	uint64_t used = join->quota_memory_bytes ? memory_of(table, join->uid) : 0;
 	if (join->quota_memory_bytes && used >= join->quota_memory_bytes) {
 		discard(join);
 		bd_error_set(error, -EDQUOT, "the streams of user %s use all the memory that 'quota: memory' allows; close one",
@@ -441,7 +442,7 @@ static void start_if_complete(struct bd_live *live)
 /* Streams that were indexed side by side may have been promised the same memory. */
 static bool is_over_quota(const struct bd_live *live, struct bd_error *error)
 {
-	if (!live->quota_memory_bytes || bd_stream_table_memory(live->table, live->uid) <= live->quota_memory_bytes)
+	if (!live->quota_memory_bytes || memory_of(live->table, live->uid) <= live->quota_memory_bytes)
 		return false;
 	bd_error_set(error, -EDQUOT,
 	             "the streams of user %s would use more memory than 'quota: memory' allows; close one, or ask for fewer slots",

@@ -119,9 +119,6 @@ BD_MUST_CHECK int bd_stream_table_join(struct bd_stream_table *table, const stru
 /* Frees what it held; the last one takes the stream with it. */
 void bd_member_leave(struct bd_member *member);
 
-/* Bytes of all streams of a user. */
-uint64_t bd_stream_table_memory(const struct bd_stream_table *table, uid_t uid);
-
 /* "indexing", "waiting", "running", "ended" or "failed" */
 const char *bd_live_state_name(const struct bd_live *live, const struct bd_pipeline_statistics *statistics);
 

@@ -6,6 +6,7 @@
 
 #include "common/base/arithmetic.h"
 #include "common/base/json.h"
+#include "common/base/yaml.h"
 #include "common/image/picture.h"
 #include "common/image/sheet.h"
 #include "tools/batchctl/commands.h"

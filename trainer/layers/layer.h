@@ -89,11 +89,8 @@ struct bd_layer_type {
 	void (*finish)(struct bd_layer *layer); /* frees state; may be NULL */
 };
 
-/* NULL-terminated, and the lookup by name; NULL where there is none. */
-extern const struct bd_layer_type *const bd_layer_types[];
+/* The lookup by name; NULL where there is none. */
 const struct bd_layer_type *bd_layer_type_find(const char *type);
-/* All names, NULL-terminated. */
-extern const char *const bd_layer_type_names[];
 
 /* A parameter NAME/variable of the layer; -ENOMEM, or -EINVAL for sizes that no tensor may have. */
 struct bd_variable {

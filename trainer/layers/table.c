@@ -24,17 +24,15 @@
 
 #define DECLARE(name) extern const struct bd_layer_type bd_layer_##name;
 #define TYPE(name) &bd_layer_##name,
-#define NAME(name) #name,
 
 LAYERS(DECLARE)
 
-const struct bd_layer_type *const bd_layer_types[] = { LAYERS(TYPE) NULL };
-const char *const bd_layer_type_names[] = { LAYERS(NAME) NULL };
+static const struct bd_layer_type *const types[] = { LAYERS(TYPE) NULL };
 
 const struct bd_layer_type *bd_layer_type_find(const char *type)
 {
-	for (size_t i = 0; bd_layer_types[i]; i++)
-		if (!strcmp(bd_layer_types[i]->type, type))
-			return bd_layer_types[i];
+	for (size_t i = 0; types[i]; i++)
+		if (!strcmp(types[i]->type, type))
+			return types[i];
 	return NULL;
 }

@@ -205,36 +205,6 @@ static void small_sets_come_in_every_order(void **state)
 	assert_int_equal(kinds, 24);
 }
 
-/* ---- windows as extents ---- */
-
-static void extents_hold_exactly_the_windows_records(void **state)
-{
-	(void)state;
-	struct bd_stream_spec spec = spec_of(1, BD_SHUFFLE_WINDOW, BD_REMAINDER_SHORT, 0);
-	spec.window = 160;
-	struct bd_order order = order_of(1003, &spec);
-	for (uint64_t position = 0; position < 1003;) {
-		struct bd_order_extent extents[BD_ORDER_WINDOW_BLOCKS];
-		uint64_t begin, end, total = 0;
-		size_t count = bd_order_window(&order, 2, position, &begin, &end, extents);
-		assert_true(count > 0);
-		assert_int_equal(begin, position);
-		for (size_t i = 0; i < count; i++) {
-			total += extents[i].count;
-			for (uint64_t r = extents[i].record; r < extents[i].record + extents[i].count; r++)
-				assert_true(bd_order_position_of(&order, 2, r) >= begin &&
-				            bd_order_position_of(&order, 2, r) < end);
-		}
-		assert_int_equal(total, end - begin);
-		position = end;
-	}
-	struct bd_order_extent extents[BD_ORDER_WINDOW_BLOCKS];
-	uint64_t begin, end;
-	spec.shuffle = BD_SHUFFLE_GLOBAL;
-	order = order_of(1003, &spec);
-	assert_int_equal(bd_order_window(&order, 0, 0, &begin, &end, extents), 0);
-}
-
 /* ---- batches ---- */
 
 /* "[[0, 1], [2]]" as the golden files write it. */
@@ -438,7 +408,6 @@ int main(void)
 		cmocka_unit_test(order_is_what_it_always_was),
 		cmocka_unit_test(mixing_is_what_the_header_says),
 		cmocka_unit_test(small_sets_come_in_every_order),
-		cmocka_unit_test(extents_hold_exactly_the_windows_records),
 		cmocka_unit_test(batches_are_those_of_tf_data),
 		cmocka_unit_test(ranks_partition_each_batch),
 		cmocka_unit_test(any_position_is_reached_at_once),

@@ -135,55 +135,12 @@ static void positions_are_two_numbers(void **state)
 	assert_int_equal(epoch, 12);
 }
 
-static int parse(const char *text, struct bd_stream_spec *spec, struct bd_error *error)
-{
-	struct bd_yaml *yaml;
-	assert_int_equal(bd_yaml_load_text("x.yaml", text, strlen(text), &yaml, error), 0);
-	int result = bd_stream_spec_parse_yaml(bd_yaml_root(yaml), spec, error);
-	bd_yaml_destroy(yaml);
-	return result;
-}
-
-static void yaml_has_the_same_words(void **state)
-{
-	(void)state;
-	struct bd_stream_spec spec = good();
-	struct bd_error error;
-	assert_int_equal(
-		parse("batch: 20\nshuffle: window\nstart: '3:4'\nshare_group: g\nshare_timeout: 5m\ncache: 2MiB\n", &spec, &error),
-		0);
-	assert_int_equal(spec.batch, 20);
-	assert_int_equal(spec.shuffle, BD_SHUFFLE_WINDOW);
-	assert_int_equal(spec.start_epoch, 3);
-	assert_int_equal(spec.share_timeout_ns, UINT64_C(300000000000));
-	assert_int_equal(spec.cache_bytes, 2 << 20);
-	assert_string_equal(spec.share_group, "g");
-	assert_int_equal(parse("batch: 20\nshuffle: globl\n", &spec, &error), -EINVAL);
-	assert_non_null(strstr(error.text, "line 2"));
-	assert_int_equal(parse("start: 17\n", &spec, &error), -EINVAL);
-	assert_non_null(strstr(error.text, "line 1"));
-}
-
-static void sharing_needs_the_same_stream(void **state)
-{
-	(void)state;
-	struct bd_stream_spec a = good(), b = good();
-	assert_true(bd_stream_spec_equal(&a, &b));
-	b.start_epoch = 4;
-	assert_true(bd_stream_spec_equal(&a, &b));
-	b.window = 1;
-	assert_true(bd_stream_spec_equal(&a, &b));
-	b.seed = 1;
-	assert_false(bd_stream_spec_equal(&a, &b));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(defaults_pass_the_check),       cmocka_unit_test(every_word_out_of_bounds_is_named),
-		cmocka_unit_test(options_write_every_word),      cmocka_unit_test(left_out_options_keep_the_commands_own_values),
-		cmocka_unit_test(positions_are_two_numbers),     cmocka_unit_test(yaml_has_the_same_words),
-		cmocka_unit_test(sharing_needs_the_same_stream),
+		cmocka_unit_test(defaults_pass_the_check),   cmocka_unit_test(every_word_out_of_bounds_is_named),
+		cmocka_unit_test(options_write_every_word),  cmocka_unit_test(left_out_options_keep_the_commands_own_values),
+		cmocka_unit_test(positions_are_two_numbers),
 	};
 	return cmocka_run_group_tests_name("spec", tests, NULL, NULL);
 }
