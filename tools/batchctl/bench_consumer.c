@@ -104,14 +104,10 @@ static int measure(struct bd_stream *stream, const struct bd_bench_options *opti
 int bd_bench_consume(struct bd_target *target, const struct bd_bench_options *options, bool quiet,
                      struct bd_bench_result *ret_result, struct bd_error *error)
 {
-	struct bd_client *client = NULL;
 	struct bd_stream *stream = NULL;
-	int code = bd_target_connect(target, &client, error);
-	if (code == 0)
-		code = bd_target_open(target, client, options->dataset, &options->spec, quiet, &stream, error);
+	int code = bd_target_open(target, options->dataset, &options->spec, quiet, &stream, error);
 	if (code == 0)
 		code = measure(stream, options, quiet, ret_result, error);
-	bd_stream_close(stream);
-	bd_client_close(client);
+	bd_target_close(target, stream);
 	return code;
 }

@@ -150,15 +150,11 @@ static int write_sheet(const struct preview *preview, struct bd_stream *stream, 
 static int run(const struct preview *preview, struct bd_target *target, const char *dataset, const struct bd_stream_spec *spec,
                struct bd_error *error)
 {
-	struct bd_client *client = NULL;
 	struct bd_stream *stream = NULL;
-	int result = bd_target_connect(target, &client, error);
-	if (result == 0)
-		result = bd_target_open(target, client, dataset, spec, preview->quiet, &stream, error);
+	int result = bd_target_open(target, dataset, spec, preview->quiet, &stream, error);
 	if (result == 0)
 		result = write_sheet(preview, stream, error);
-	bd_stream_close(stream);
-	bd_client_close(client);
+	bd_target_close(target, stream);
 	return result;
 }
 

@@ -112,19 +112,15 @@ static int print_result(const struct reading *reading, struct bd_stream *stream,
 static int run(struct reading *reading, struct bd_target *target, const char *dataset, const struct bd_stream_spec *spec,
                struct bd_error *error)
 {
-	struct bd_client *client = NULL;
 	struct bd_stream *stream = NULL;
 	int result = reading->save ? bd_make_folders(reading->save, 0777, error) : 0;
 	if (result == 0)
-		result = bd_target_connect(target, &client, error);
-	if (result == 0)
-		result = bd_target_open(target, client, dataset, spec, reading->quiet, &stream, error);
+		result = bd_target_open(target, dataset, spec, reading->quiet, &stream, error);
 	if (result == 0)
 		result = read_batches(reading, stream, error);
 	if (result == 0)
 		result = print_result(reading, stream, error);
-	bd_stream_close(stream);
-	bd_client_close(client);
+	bd_target_close(target, stream);
 	return result;
 }
 

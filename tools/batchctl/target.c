@@ -62,12 +62,6 @@ struct bd_option_group bd_target_init(struct bd_target *target, bool with_privat
 	return (struct bd_option_group){ .title = "Daemon", .options = target->options, .count = with_private ? 3 : 1 };
 }
 
-int bd_target_connect(const struct bd_target *target, struct bd_client **ret_client, struct bd_error *error)
-{
-	struct bd_daemon_options options = { .memory_bytes = target->memory_bytes, .threads = (uint32_t)target->threads };
-	return bd_client_connect(target->connect, &options, ret_client, error);
-}
-
 int bd_target_connect_running(const struct bd_target *target, struct bd_client **ret_client, struct bd_error *error)
 {
 	const char *socket = target->connect ? target->connect : getenv("BATCHD_SOCKET");
@@ -114,11 +108,14 @@ void bd_target_drop_text(struct bd_target *target)
 	target->text = NULL;
 }
 
-int bd_target_open(struct bd_target *target, struct bd_client *client, const char *dataset, const struct bd_stream_spec *spec,
-                   bool quiet, struct bd_stream **ret_stream, struct bd_error *error)
+int bd_target_open(struct bd_target *target, const char *dataset, const struct bd_stream_spec *spec, bool quiet,
+                   struct bd_stream **ret_stream, struct bd_error *error)
 {
+	struct bd_daemon_options options = { .memory_bytes = target->memory_bytes, .threads = (uint32_t)target->threads };
 	struct bd_stream_request request;
 	int result = bd_target_read_text(target, dataset, error);
+	if (result == 0)
+		result = bd_client_connect(target->connect, &options, &target->client, error);
 	if (result < 0)
 		return result;
 	bd_stream_request_init(&request);
@@ -130,12 +127,20 @@ int bd_target_open(struct bd_target *target, struct bd_client *client, const cha
 	request.context = target;
 	target->quiet = quiet;
 	target->opened = false;
-	result = bd_stream_open(client, &request, ret_stream, error);
+	result = bd_stream_open(target->client, &request, ret_stream, error);
 	bd_target_drop_text(target);
 	bd_progress_finish(target->progress);
 	target->progress = NULL;
 	target->opened = true;
 	return result;
+}
+
+void bd_target_close(struct bd_target *target, struct bd_stream *stream)
+{
+	bd_stream_close(stream);
+	bd_client_close(target->client);
+	target->client = NULL;
+	bd_target_drop_text(target);
 }
 
 int bd_target_ask(const char *name, const char *summary, bd_target_question *ask, int argc, char **argv)

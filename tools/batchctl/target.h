@@ -18,6 +18,7 @@ struct bd_target {
 	const char *connect;
 	uint64_t memory_bytes, threads;
 	struct bd_option options[BD_TARGET_OPTION_COUNT];
+	struct bd_client *client; /* between open and close */
 	/* What is shown while a stream is opened, or opened again: lives as long as the streams. */
 	struct bd_progress *progress;
 	char *text; /* of a dataset "-", between reading and opening it */
@@ -26,9 +27,6 @@ struct bd_target {
 
 /* The option table; with_private false leaves out what only a private daemon takes. Returns the group for struct bd_command. */
 struct bd_option_group bd_target_init(struct bd_target *target, bool with_private);
-
-/* Connects, or starts a private daemon. */
-BD_MUST_CHECK int bd_target_connect(const struct bd_target *target, struct bd_client **ret_client, struct bd_error *error);
 
 /* Connects to a running daemon only: questions to a daemon that was started for them make no sense. */
 BD_MUST_CHECK int bd_target_connect_running(const struct bd_target *target, struct bd_client **ret_client, struct bd_error *error);
@@ -42,15 +40,18 @@ int bd_target_ask(const char *name, const char *summary, bd_target_question *ask
 
 /*
  * Of the dataset "-", standard input, the dataset file's text; of others nothing. Opening does this itself: it is called before only by who opens in
- * several processes, of which one would find the text. bd_target_open frees it, or bd_target_drop_text.
+ * several processes, of which one would find the text. bd_target_close frees it, or bd_target_drop_text.
  */
 BD_MUST_CHECK int bd_target_read_text(struct bd_target *target, const char *dataset, struct bd_error *error);
 void bd_target_drop_text(struct bd_target *target);
 
-/* Opens a stream, showing the index being built; *target outlives it. Interrupted by SIGINT and SIGTERM after bd_interrupt_catch. */
-BD_MUST_CHECK int bd_target_open(struct bd_target *target, struct bd_client *client, const char *dataset,
-                                 const struct bd_stream_spec *spec, bool quiet, struct bd_stream **ret_stream,
-                                 struct bd_error *error);
+/*
+ * Connects, or starts a private daemon, and opens a stream, showing the index being built; *target outlives it. Interrupted by SIGINT and SIGTERM after
+ * bd_interrupt_catch. bd_target_close also after a failure, then with NULL.
+ */
+BD_MUST_CHECK int bd_target_open(struct bd_target *target, const char *dataset, const struct bd_stream_spec *spec, bool quiet,
+                                 struct bd_stream **ret_stream, struct bd_error *error);
+void bd_target_close(struct bd_target *target, struct bd_stream *stream);
 
 /* From now on SIGINT and SIGTERM set a flag and end waits with -EINTR. */
 void bd_interrupt_catch(void);
