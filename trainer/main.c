@@ -14,6 +14,6 @@ int main(int argc, char **argv)
 		{ "summary", "layers, shapes, parameters, work and memory of a model file", bd_summary_command },
 		{ "plot", "curves out of the lines that train --json printed", bd_plot_command },
 	};
-	return bd_subcommand_run("batchtrain", "train image classifiers from batchd's streams", commands, BD_COUNT_OF(commands),
-	                         argc, argv);
+	return bd_subcommand_run("batchtrain", "Trains image classifiers on batchd's streams, and uses them.", commands,
+	                         BD_COUNT_OF(commands), argc, argv);
 }

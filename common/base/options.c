@@ -1,6 +1,7 @@
 #include "common/base/options.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,9 +114,14 @@ static void print_option(const struct bd_option *option)
 		         option->argument ? option->argument : "");
 	}
 	if (strlen(left) > 28)
-		printf("  %s\n  %-28s  %s\n", left, "", option->help);
+		printf("  %s\n  %-28s  %s", left, "", option->help);
 	else
-		printf("  %-28s  %s\n", left, option->help);
+		printf("  %-28s  %s", left, option->help);
+	if (option->tells_default && option->kind == BD_OPTION_CHOICE)
+		printf(" (%s)", option->choices[*(const int *)option->value]);
+	else if (option->tells_default && option->kind == BD_OPTION_U64)
+		printf(" (%" PRIu64 ")", *(const uint64_t *)option->value);
+	printf("\n");
 }
 
 static void print_help(const struct bd_command *command)

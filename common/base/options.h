@@ -47,6 +47,7 @@ struct bd_option {
 	const char *const *choices; /* CHOICE: NULL-terminated */
 	uint64_t minimum, maximum; /* U64 */
 	bool two_words; /* LIST: takes two words, --idx IMAGES LABELS */
+	bool tells_default; /* U64, CHOICE: --help ends with what *value holds then */
 };
 
 /* Options come in groups, so that commands share them (the stream options). */

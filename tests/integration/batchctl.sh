@@ -80,6 +80,11 @@ expect 2 "$batchctl" read "$data" --shufle global
 holds err "did you mean '--shuffle'"
 expect 2 "$batchctl" read "$data" --batch 7 --world 2 --rank 0
 expect 2 "$batchctl" read
+# the help tells each command's own defaults
+expect 0 "$batchctl" read --help
+holds out 'passes over the data; 0: endless (1)' 'none, window or global (none)'
+expect 0 "$batchctl" bench --help
+holds out 'passes over the data; 0: endless (0)'
 
 # ---- bench and preview ----
 

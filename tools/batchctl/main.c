@@ -15,6 +15,6 @@ static const struct bd_subcommand commands[] = {
 
 int main(int argc, char **argv)
 {
-	return bd_subcommand_run(BD_BATCHCTL, "asks a running batchd, and reads, shows and measures datasets through it", commands,
+	return bd_subcommand_run(BD_BATCHCTL, "Asks a running batchd, and reads, shows and measures datasets through it.", commands,
 	                         BD_COUNT_OF(commands), argc, argv);
 }

@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* Of threads: no machine has more processors. */
-#define MAX_THREADS 4096
+/* Of threads: as many as a daemon takes. */
+#define MAX_THREADS 1024
 
 void bd_data_options_init(struct bd_data_options *options)
 {
@@ -19,7 +19,7 @@ void bd_data_options_init(struct bd_data_options *options)
 		  .kind = BD_OPTION_SIZE,
 		  .value = &options->memory_bytes,
 		  .argument = "SIZE",
-		  .help = "memory of the private daemon, and of --cache-features" },
+		  .help = "memory of the private daemon (train: also of --cache-features)" },
 		{ .name = "threads",
 		  .kind = BD_OPTION_U64,
 		  .value = &options->threads,

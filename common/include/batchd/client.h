@@ -70,7 +70,7 @@ enum bd_remainder {
 
 #define BD_SHARE_GROUP_BYTES 64
 
-/* The stream options: the same words as on the command line and in YAML. Zero is not the default: bd_stream_request_init. */
+/* The stream options: the same words as on the command line. Zero is not the default: bd_stream_request_init. */
 struct bd_stream_spec {
 	uint32_t batch; /* rows of a global batch (32) */
 	enum bd_shuffle shuffle; /* (none) */
