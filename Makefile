@@ -235,12 +235,12 @@ install: all ## into PREFIX (/usr/local) below DESTDIR: programs, library, heade
 	@systemd/install '$(B)' '$(DESTDIR)' '$(PREFIX)' '$(SYSCONFDIR)' '$(SONAME)' '$(VERSION)' $(PROGRAMS)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  MODE=release|debug|asan|tsan chooses the build; PREFIX and DESTDIR where install puts it'
 
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all unit integration check check-interop fuzz soak format tidy compdb bench demo install help clean FORCE
+.PHONY: all unit integration check check-interop fuzz soak format tidy compdb bench demo reproduce install help clean FORCE
 
 -include $(ALL_OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(INTEGRATION_PROGRAMS:%=%.d) $(BENCH_PROGRAMS:%=%.d) $(wildcard $(B)/*/main.d $(B)/tools/*/main.d)

@@ -65,7 +65,7 @@ static const struct word words[] = {
 	{ "slots", WORD_U32, FIELD(slots), HOLDER(slots), BD_MIN_SLOTS, BD_MAX_SLOTS, NULL, "N",
 	  "batches that are ready or held at a time" },
 	{ "cache", WORD_SIZE, FIELD(cache_bytes), HOLDER(cache_bytes), 0, 0, NULL, "SIZE",
-	  "of the daemon's memory, for decoded records of later epochs; 0: none (0)" },
+	  "of the daemon's memory, for decoded records of later epochs; 0: as the daemon has it (0)" },
 };
 _Static_assert(BD_COUNT_OF(words) == BD_STREAM_OPTION_COUNT, "the table in the header has room for each word");
 

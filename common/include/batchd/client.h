@@ -84,7 +84,7 @@ struct bd_stream_spec {
 	uint32_t share_start; /* wait for so many consumers before the first batch (0: do not wait) */
 	uint64_t share_timeout_ns; /* a consumer that blocks its group so long is detached and goes on privately (0: never) */
 	uint32_t slots; /* batches that may be ready or held at a time (4) */
-	uint64_t cache_bytes; /* decoded records kept by the daemon for later epochs (0: none) */
+	uint64_t cache_bytes; /* decoded records kept by the daemon for later epochs (0: as its own `cache` says) */
 };
 
 /* ---- what a stream gives ---- */
