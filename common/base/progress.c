@@ -17,7 +17,7 @@
 
 struct bd_progress {
 	char label[64], unit[24], note[160];
-	uint64_t total, done;
+	uint64_t total, done, drawn; /* drawn: `done` in the line written last */
 	uint64_t begin_ns, drawn_ns;
 	bool terminal, colour, on_line;
 };
@@ -92,6 +92,7 @@ static void draw(struct bd_progress *progress, uint64_t now)
 	char state[LINE_BYTES], bar[BAR_CELLS * 4 + 1] = "";
 	format_state(progress, now, state, sizeof state);
 	progress->drawn_ns = now;
+	progress->drawn = progress->done;
 	if (!progress->terminal) {
 		fprintf(stderr, "%s: %s\n", progress->label, state);
 		return;
@@ -148,9 +149,9 @@ void bd_progress_finish(struct bd_progress *progress)
 {
 	if (!progress)
 		return;
-	/* A task that never began has no last state, and a log needs no line of one that took no time. */
+	/* A task that never began has no last state; a log needs no line of one that took no time, and none twice. */
 	bool anything = progress->terminal ? progress->done || progress->on_line
-	                                   : progress->done && bd_now_ns() - progress->begin_ns > BD_NS_PER_S;
+	                                   : progress->done != progress->drawn && bd_now_ns() - progress->begin_ns > BD_NS_PER_S;
 	if (anything)
 		draw(progress, bd_now_ns());
 	if (anything && progress->terminal)
