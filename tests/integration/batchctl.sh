@@ -1,42 +1,12 @@
 #!/bin/sh
 # batchctl - its commands as a person or a script calls them: what they print, and how they end.
-set -eu
-bin=$BUILD/bin
+. tests/support/commands.sh
 batchctl=$bin/batchctl
-failed=0
 unset BATCHD_SOCKET || true
-
-fail() {
-	echo "FAILED: $*" >&2
-	failed=1
-}
-
-# expect STATUS COMMAND...: output goes to $WORK/out, errors to $WORK/err
-expect() {
-	status=$1
-	shift
-	actual=0
-	"$@" >"$WORK/out" 2>"$WORK/err" || actual=$?
-	[ "$actual" = "$status" ] || fail "$*: status $actual, not $status: $(head -c 300 "$WORK/err")"
-}
-
-# holds FILE TEXT...: the file has each fixed text
-holds() {
-	file=$1
-	shift
-	for text in "$@"; do
-		grep -qF -- "$text" "$WORK/$file" || fail "no '$text' in $file: $(head -c 600 "$WORK/$file")"
-	done
-}
 
 # ---- a dataset: seven pictures of one pixel in two classes ----
 
-pixel='\211PNG\015\012\032\012\000\000\000\015IHDR\000\000\000\001\000\000\000\001\010\000\000\000\000:~\233U\000\000\000\012IDATx\234c\370\017\000\001\001\001\000\261\070\366\024\000\000\000\000IEND\256B`\202'
-mkdir -p "$WORK/images/cats" "$WORK/images/dogs"
-for picture in cats/a cats/b cats/c dogs/d dogs/e dogs/f dogs/g; do
-	# shellcheck disable=SC2059 # the picture is the format
-	printf "$pixel" >"$WORK/images/$picture.png"
-done
+for picture in cats/a cats/b cats/c dogs/d dogs/e dogs/f dogs/g; do pictures "$WORK/images/$picture.png"; done
 data=$WORK/data.yaml
 cat >"$data" <<'YAML'
 shards: {folder: images}
@@ -107,12 +77,7 @@ expect 1 "$batchctl" status
 holds err '--connect'
 "$bin/batchd" --socket "$socket" --dataset small="$data" --memory 256MiB 2>"$WORK/log" &
 daemon=$!
-tries=0
-until "$batchctl" status --connect "$socket" 2>/dev/null; do
-	tries=$((tries + 1))
-	[ $tries -lt 1000 ] || { echo "FAILED: no daemon: $(cat "$WORK/log")" >&2; exit 1; }
-	sleep 0.05
-done
+wait_for_daemon "$socket" "$WORK/log"
 expect 0 "$batchctl" status --connect "$socket" --json
 holds out '"version":"' '"uptime_s":' "\"pid\":$daemon" '"streams":0' '"memory":{'
 expect 0 "$batchctl" streams --connect "$socket" --json

@@ -1,19 +1,13 @@
 #!/bin/sh
 # library - a program of somebody else, built with the header and libbatchd.so alone, reads a dataset.
-set -eu
-bin=$BUILD/bin
+. tests/support/commands.sh
 case $BUILD in
 *asan | *tsan)
 	echo "skipped: a program without the sanitizer cannot load a library with it"
 	exit 77
 	;;
 esac
-mkdir -p "$WORK/images/a" "$WORK/images/b"
-pixel='\211PNG\015\012\032\012\000\000\000\015IHDR\000\000\000\001\000\000\000\001\010\000\000\000\000:~\233U\000\000\000\012IDATx\234c\370\017\000\001\001\001\000\261\070\366\024\000\000\000\000IEND\256B`\202'
-for picture in a/1 a/2 b/3; do
-	# shellcheck disable=SC2059 # the picture is the format
-	printf "$pixel" >"$WORK/images/$picture.png"
-done
+pictures "$WORK/images/a/1.png" "$WORK/images/a/2.png" "$WORK/images/b/3.png"
 cat >"$WORK/program.c" <<'C'
 #include <batchd/client.h>
 

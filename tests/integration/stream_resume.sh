@@ -1,22 +1,12 @@
 #!/bin/sh
 # stream_resume - the same batches whatever happens: other thread counts, a start in the middle, a group, a daemon killed again and again.
-set -eu
-bin=$BUILD/bin
-failed=0
-
-fail() {
-	echo "FAILED: $*" >&2
-	failed=1
-}
+. tests/support/commands.sh
 
 # ---- a dataset of 300 records in 3 shards ----
 
-pixel='\211PNG\015\012\032\012\000\000\000\015IHDR\000\000\000\001\000\000\000\001\010\000\000\000\000:~\233U\000\000\000\012IDATx\234c\370\017\000\001\001\001\000\261\070\366\024\000\000\000\000IEND\256B`\202'
 n=0
 while [ $n -lt 300 ]; do
-	mkdir -p "$WORK/images/$((n % 7))"
-	# shellcheck disable=SC2059 # the picture is the format
-	printf "$pixel" >"$WORK/images/$((n % 7))/$n.png"
+	pictures "$WORK/images/$((n % 7))/$n.png"
 	n=$((n + 1))
 done
 "$bin/tfrecord" convert "$WORK/images" --output "$WORK/data" --shards 3 --encoding keep --quiet
@@ -50,12 +40,7 @@ daemon=
 start_daemon() {
 	"$bin/batchd" --socket "$WORK/socket" --memory 256MiB 2>>"$WORK/log" &
 	daemon=$!
-	tries=0
-	until "$bin/batchctl" status --connect "$WORK/socket" --quiet 2>/dev/null; do
-		tries=$((tries + 1))
-		[ $tries -lt 1000 ] || { fail "the daemon does not answer"; exit 1; }
-		sleep 0.05
-	done
+	wait_for_daemon "$WORK/socket" "$WORK/log"
 }
 stop_daemon() {
 	kill -TERM "$daemon"

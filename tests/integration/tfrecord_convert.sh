@@ -1,23 +1,8 @@
 #!/bin/sh
 # tfrecord_convert - convert as a person or a script calls it: usage, failures that leave nothing, the same bytes at any jobs.
-set -eu
-tfrecord=$BUILD/bin/tfrecord
+. tests/support/commands.sh
+tfrecord=$bin/tfrecord
 shared=${BATCHD_SHARED:-../shared}
-failed=0
-
-fail() {
-	echo "FAILED: $*" >&2
-	failed=1
-}
-
-# expect STATUS COMMAND...: output goes to $WORK/out, errors to $WORK/err
-expect() {
-	status=$1
-	shift
-	actual=0
-	"$@" >"$WORK/out" 2>"$WORK/err" || actual=$?
-	[ "$actual" = "$status" ] || fail "$*: status $actual, not $status: $(head -c 300 "$WORK/err")"
-}
 
 # says TEXT: the one line of standard error holds the text
 says() {

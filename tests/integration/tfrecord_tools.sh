@@ -1,43 +1,12 @@
 #!/bin/sh
 # tfrecord_tools - info, cat, verify and index as a person or a script calls them.
-set -eu
-tfrecord=$BUILD/bin/tfrecord
+. tests/support/commands.sh
+tfrecord=$bin/tfrecord
 shared=${BATCHD_SHARED:-../shared}
-cd_root=$PWD
-failed=0
-
-fail() {
-	echo "FAILED: $*" >&2
-	failed=1
-}
-
-# expect STATUS COMMAND...: output goes to $WORK/out, errors to $WORK/err
-expect() {
-	status=$1
-	shift
-	actual=0
-	"$@" >"$WORK/out" 2>"$WORK/err" || actual=$?
-	[ "$actual" = "$status" ] || fail "$*: status $actual, not $status: $(head -c 300 "$WORK/err")"
-}
-
-# holds FILE TEXT...: the file has a line with each fixed text
-holds() {
-	file=$1
-	shift
-	for text in "$@"; do
-		grep -qF -- "$text" "$WORK/$file" || fail "no '$text' in $file: $(head -c 600 "$WORK/$file")"
-	done
-}
 
 # ---- shards of their own: two pictures of two classes, converted ----
 
-mkdir -p "$WORK/images/cats" "$WORK/images/dogs"
-# a picture of one white pixel, as PNG
-pixel='\211PNG\015\012\032\012\000\000\000\015IHDR\000\000\000\001\000\000\000\001\010\000\000\000\000:~\233U\000\000\000\012IDATx\234c\370\017\000\001\001\001\000\261\070\366\024\000\000\000\000IEND\256B`\202'
-for picture in cats/a dogs/b dogs/c; do
-	# shellcheck disable=SC2059 # the picture is the format
-	printf "$pixel" >"$WORK/images/$picture.png"
-done
+for picture in cats/a dogs/b dogs/c; do pictures "$WORK/images/$picture.png"; done
 for compression in none gzip zlib; do
 	"$tfrecord" convert "$WORK/images" --output "$WORK/$compression" --shards 1 --encoding keep --compression $compression --quiet 2>"$WORK/err" ||
 		fail "convert: $(cat "$WORK/err")"
@@ -135,5 +104,4 @@ else
 	echo "   $golden is missing: its part is left out"
 fi
 
-cd "$cd_root"
 exit $failed
