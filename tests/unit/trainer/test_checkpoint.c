@@ -10,11 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/support/records.h"
 #include "tests/unit/test.h"
 
 #define COUNT 1000
 
-static char folder[64], fingerprint[BD_SHA256_HEX_BYTES];
+static char *folder, fingerprint[BD_SHA256_HEX_BYTES];
 static float weights[COUNT], slots[COUNT];
 static const struct bd_tensor saved[2] = {
 	{ .name = "fc/kernel", .rank = 2, .shape = { 10, 100 }, .count = COUNT, .data = weights },
@@ -24,7 +25,7 @@ static const struct bd_tensor saved[2] = {
 static int make_folder(void **state)
 {
 	(void)state;
-	strcpy(folder, "/tmp/test_checkpoint.XXXXXX");
+	folder = bd_test_folder();
 	struct bd_parameter parameter = {
 		.name = (char *)(uintptr_t) "fc/kernel", .rank = 2, .shape = { 10, 100 }, .count = COUNT, .value = weights
 	};
@@ -34,15 +35,14 @@ static int make_folder(void **state)
 		weights[i] = (float)i * 0.1f;
 		slots[i] = (float)i * 0.01f;
 	}
-	return mkdtemp(folder) ? 0 : -1;
+	return 0;
 }
 
 static int remove_folder(void **state)
 {
 	(void)state;
-	char command[128];
-	snprintf(command, sizeof command, "rm -rf %s", folder);
-	return system(command);
+	bd_test_folder_remove(folder);
+	return 0;
 }
 
 static struct bd_checkpoint_info info_of(uint64_t step)

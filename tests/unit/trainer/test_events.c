@@ -12,6 +12,7 @@
 #include "common/record/tfrecord.h"
 #include "proto/event.pb-c.h"
 #include "tests/support/golden.h"
+#include "tests/support/records.h"
 #include "tests/unit/test.h"
 
 #define MAX_EVENTS 4096
@@ -51,21 +52,20 @@ static void release(struct read *read)
 		batchd__event__event__free_unpacked(read->events[i], NULL);
 }
 
-static char folder[64];
+static char *folder;
 
 static int make_folder(void **state)
 {
 	(void)state;
-	strcpy(folder, "/tmp/test_events.XXXXXX");
-	return mkdtemp(folder) ? 0 : -1;
+	folder = bd_test_folder();
+	return 0;
 }
 
 static int remove_folder(void **state)
 {
 	(void)state;
-	char command[128];
-	snprintf(command, sizeof command, "rm -rf %s", folder);
-	return system(command);
+	bd_test_folder_remove(folder);
+	return 0;
 }
 
 static void file_begins_with_version_and_start(void **state)

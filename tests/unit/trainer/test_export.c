@@ -7,6 +7,7 @@
 #include "common/base/json.h"
 #include "proto/onnx.pb-c.h"
 #include "tests/support/golden.h"
+#include "tests/support/records.h"
 #include "tests/unit/test.h"
 #include "trainer/model/export_plan.h"
 #include "trainer/model/graph.h"
@@ -66,21 +67,20 @@ static void build_branched(struct built *built)
 	build(built, text);
 }
 
-static char folder[64];
+static char *folder;
 
 static int make_folder(void **state)
 {
 	(void)state;
-	strcpy(folder, "/tmp/test_export.XXXXXX");
-	return mkdtemp(folder) ? 0 : -1;
+	folder = bd_test_folder();
+	return 0;
 }
 
 static int remove_folder(void **state)
 {
 	(void)state;
-	char command[128];
-	snprintf(command, sizeof command, "rm -rf %s", folder);
-	return system(command);
+	bd_test_folder_remove(folder);
+	return 0;
 }
 
 static void plan_has_keras_order_and_explicit_padding(void **state)

@@ -10,6 +10,7 @@
 
 #include "common/base/sha256.h"
 #include "tests/support/golden.h"
+#include "tests/support/records.h"
 #include "tests/unit/test.h"
 
 static bool open_cases(struct bd_golden_cases *cases)
@@ -104,21 +105,20 @@ static void narrow_numbers_become_floats(void **state)
 	bd_safetensors_close(file);
 }
 
-static char folder[64];
+static char *folder;
 
 static int make_folder(void **state)
 {
 	(void)state;
-	strcpy(folder, "/tmp/test_safetensors.XXXXXX");
-	return mkdtemp(folder) ? 0 : -1;
+	folder = bd_test_folder();
+	return 0;
 }
 
 static int remove_folder(void **state)
 {
 	(void)state;
-	char command[128];
-	snprintf(command, sizeof command, "rm -rf %s", folder);
-	return system(command);
+	bd_test_folder_remove(folder);
+	return 0;
 }
 
 static void written_file_is_read_back(void **state)

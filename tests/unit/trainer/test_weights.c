@@ -8,6 +8,7 @@
 
 #include "common/base/arithmetic.h"
 #include "tests/support/golden.h"
+#include "tests/support/records.h"
 #include "tests/unit/test.h"
 #include "trainer/model/hdf5_file.h"
 #include "trainer/model/weight_file.h"
@@ -86,21 +87,20 @@ static bool shared(const char *relative, char *path, size_t size)
 	return false;
 }
 
-static char folder[64];
+static char *folder;
 
 static int make_folder(void **state)
 {
 	(void)state;
-	strcpy(folder, "/tmp/test_weights.XXXXXX");
-	return mkdtemp(folder) ? 0 : -1;
+	folder = bd_test_folder();
+	return 0;
 }
 
 static int remove_folder(void **state)
 {
 	(void)state;
-	char command[128];
-	snprintf(command, sizeof command, "rm -rf %s", folder);
-	return system(command);
+	bd_test_folder_remove(folder);
+	return 0;
 }
 
 static void every_layout_of_keras_gives_the_same_weights(void **state)
