@@ -103,6 +103,8 @@ static int check_usage(const struct arguments *arguments, const struct bd_argume
 		return bd_error_set(error, -EINVAL, "--idx stands once");
 	if (arguments->given_shards && arguments->given_shard_size)
 		return bd_error_set(error, -EINVAL, "--shards and --shard-size exclude each other");
+	if (arguments->given_shard_size && arguments->shard_bytes < SHARD_BYTES_MIN)
+		return bd_error_set(error, -EINVAL, "--shard-size is at least %u bytes", SHARD_BYTES_MIN);
 	if (arguments->encoding == BD_RECORD_KEEP && arguments->given_resize)
 		return bd_error_set(error, -EINVAL,
 		                    "'--encoding keep' stores the files as they are; --resize needs raw, jpeg or png");
@@ -220,142 +222,143 @@ static int run(const struct arguments *arguments, const struct bd_arguments *wor
 	return status;
 }
 
+/* ---- the command line ---- */
+
+static struct arguments given = {
+	.image_key = "image", .label_key = "label", .shards = SHARDS_DEFAULT, .filter = BD_PIL_BICUBIC, .scale = 1
+};
+
+static const struct bd_option options[] = {
+	{ .name = "output",
+	  .kind = BD_OPTION_TEXT,
+	  .value = &given.output,
+	  .argument = "DIR/NAME",
+	  .help = "where NAME-00000-of-00008.tfrecord ... and NAME.yaml go" },
+	{ .name = "idx",
+	  .kind = BD_OPTION_LIST,
+	  .value = &given.idx,
+	  .argument = "IMAGES LABELS",
+	  .help = "a pair of IDX files (MNIST), gzip or not, instead of a FOLDER or LIST.csv",
+	  .two_words = true },
+	{ .name = "encoding",
+	  .kind = BD_OPTION_CHOICE,
+	  .value = &given.encoding,
+	  .argument = "raw|jpeg|png|keep",
+	  .help = "what a record holds: pixels (RGB), a new file, or the file as it is [raw]",
+	  .choices = encodings },
+	{ .name = "resize",
+	  .kind = BD_OPTION_SHAPE,
+	  .value = given.resize,
+	  .argument = "150x150",
+	  .help = "height x width of the pictures stored; raw needs one size",
+	  .given = &given.given_resize },
+	{ .name = "filter",
+	  .kind = BD_OPTION_CHOICE,
+	  .value = &given.filter,
+	  .argument = "bicubic|bilinear|nearest|box",
+	  .help = "Pillow's resize, byte for byte [bicubic]",
+	  .given = &given.given_filter,
+	  .choices = filters },
+	{ .name = "shards",
+	  .kind = BD_OPTION_U64,
+	  .value = &given.shards,
+	  .argument = "N",
+	  .help = "number of shards [8]",
+	  .given = &given.given_shards,
+	  .minimum = 1,
+	  .maximum = SHARDS_FIXED_MAX },
+	{ .name = "shard-size",
+	  .kind = BD_OPTION_SIZE,
+	  .value = &given.shard_bytes,
+	  .argument = "128MiB",
+	  .help = "as many shards as it takes, of this size before compression",
+	  .given = &given.given_shard_size },
+	{ .name = "compression",
+	  .kind = BD_OPTION_CHOICE,
+	  .value = &given.compression,
+	  .argument = "none|gzip|zlib",
+	  .help = "of the shards [none]",
+	  .choices = compressions },
+	{ .name = "seed",
+	  .kind = BD_OPTION_U64,
+	  .value = &given.seed,
+	  .argument = "N",
+	  .help = "of the order of the records [0]",
+	  .maximum = UINT64_MAX },
+	{ .name = "image-key",
+	  .kind = BD_OPTION_TEXT,
+	  .value = &given.image_key,
+	  .argument = "KEY",
+	  .help = "feature of the picture [image]" },
+	{ .name = "label-key",
+	  .kind = BD_OPTION_TEXT,
+	  .value = &given.label_key,
+	  .argument = "KEY",
+	  .help = "feature of the class's number [label]" },
+	{ .name = "classes",
+	  .kind = BD_OPTION_TEXT,
+	  .value = &given.classes,
+	  .argument = "A,B,C",
+	  .help = "names of the classes, in the order of their numbers" },
+	{ .name = "mean",
+	  .kind = BD_OPTION_TEXT,
+	  .value = &given.mean,
+	  .argument = "R,G,B",
+	  .help = "written to the dataset file: subtracted when the pictures are read" },
+	{ .name = "scale",
+	  .kind = BD_OPTION_DOUBLE,
+	  .value = &given.scale,
+	  .argument = "S",
+	  .help = "written to the dataset file: multiplied after the mean" },
+	{ .name = "channels",
+	  .kind = BD_OPTION_CHOICE,
+	  .value = &given.channels,
+	  .argument = "rgb|bgr|grey",
+	  .help = "written to the dataset file: the order that the model takes",
+	  .given = &given.given_channels,
+	  .choices = channel_names },
+	{ .name = "jobs",
+	  .kind = BD_OPTION_U64,
+	  .value = &given.jobs,
+	  .argument = "N",
+	  .help = "threads [one for each processor]; the bytes written are the same",
+	  .minimum = 1,
+	  .maximum = JOBS_MAX },
+	{ .name = "on-error",
+	  .kind = BD_OPTION_CHOICE,
+	  .value = &given.on_error,
+	  .argument = "fail|skip",
+	  .help = "what a broken picture does [fail]",
+	  .choices = on_errors },
+	{ .name = "force", .kind = BD_OPTION_FLAG, .value = &given.force, .help = "replace files of this name" },
+};
+
+static const struct bd_command command = {
+	.program = "tfrecord",
+	.name = "convert",
+	.usage = "FOLDER|LIST.csv|--idx IMAGES LABELS --output DIR/NAME [options]",
+	.summary = "Converts pictures to shuffled TFRecord shards with a dataset file beside them. A FOLDER has one "
+		   "sub-folder a class, a LIST.csv\n"
+		   "lines of `path,class`. Either all files appear or none.",
+	.groups = { { .options = options, .count = BD_COUNT_OF(options) } },
+	.maximum_words = 1,
+};
+
 int bd_tfrecord_convert(int argc, char **argv)
 {
-	struct arguments a = {
-		.image_key = "image", .label_key = "label", .shards = SHARDS_DEFAULT, .filter = BD_PIL_BICUBIC, .scale = 1
-	};
-	const struct bd_option options[] = {
-		{ .name = "output",
-		  .kind = BD_OPTION_TEXT,
-		  .value = &a.output,
-		  .argument = "DIR/NAME",
-		  .help = "where NAME-00000-of-00008.tfrecord ... and NAME.yaml go" },
-		{ .name = "idx",
-		  .kind = BD_OPTION_LIST,
-		  .value = &a.idx,
-		  .argument = "IMAGES LABELS",
-		  .help = "a pair of IDX files (MNIST), gzip or not, instead of a FOLDER or LIST.csv",
-		  .two_words = true },
-		{ .name = "encoding",
-		  .kind = BD_OPTION_CHOICE,
-		  .value = &a.encoding,
-		  .argument = "raw|jpeg|png|keep",
-		  .help = "what a record holds: pixels (RGB), a new file, or the file as it is [raw]",
-		  .choices = encodings },
-		{ .name = "resize",
-		  .kind = BD_OPTION_SHAPE,
-		  .value = a.resize,
-		  .argument = "150x150",
-		  .help = "height x width of the pictures stored; raw needs one size",
-		  .given = &a.given_resize },
-		{ .name = "filter",
-		  .kind = BD_OPTION_CHOICE,
-		  .value = &a.filter,
-		  .argument = "bicubic|bilinear|nearest|box",
-		  .help = "Pillow's resize, byte for byte [bicubic]",
-		  .given = &a.given_filter,
-		  .choices = filters },
-		{ .name = "shards",
-		  .kind = BD_OPTION_U64,
-		  .value = &a.shards,
-		  .argument = "N",
-		  .help = "number of shards [8]",
-		  .given = &a.given_shards,
-		  .minimum = 1,
-		  .maximum = SHARDS_FIXED_MAX },
-		{ .name = "shard-size",
-		  .kind = BD_OPTION_SIZE,
-		  .value = &a.shard_bytes,
-		  .argument = "128MiB",
-		  .help = "as many shards as it takes, of this size before compression",
-		  .given = &a.given_shard_size },
-		{ .name = "compression",
-		  .kind = BD_OPTION_CHOICE,
-		  .value = &a.compression,
-		  .argument = "none|gzip|zlib",
-		  .help = "of the shards [none]",
-		  .choices = compressions },
-		{ .name = "seed",
-		  .kind = BD_OPTION_U64,
-		  .value = &a.seed,
-		  .argument = "N",
-		  .help = "of the order of the records [0]",
-		  .maximum = UINT64_MAX },
-		{ .name = "image-key",
-		  .kind = BD_OPTION_TEXT,
-		  .value = &a.image_key,
-		  .argument = "KEY",
-		  .help = "feature of the picture [image]" },
-		{ .name = "label-key",
-		  .kind = BD_OPTION_TEXT,
-		  .value = &a.label_key,
-		  .argument = "KEY",
-		  .help = "feature of the class's number [label]" },
-		{ .name = "classes",
-		  .kind = BD_OPTION_TEXT,
-		  .value = &a.classes,
-		  .argument = "A,B,C",
-		  .help = "names of the classes, in the order of their numbers" },
-		{ .name = "mean",
-		  .kind = BD_OPTION_TEXT,
-		  .value = &a.mean,
-		  .argument = "R,G,B",
-		  .help = "written to the dataset file: subtracted when the pictures are read" },
-		{ .name = "scale",
-		  .kind = BD_OPTION_DOUBLE,
-		  .value = &a.scale,
-		  .argument = "S",
-		  .help = "written to the dataset file: multiplied after the mean" },
-		{ .name = "channels",
-		  .kind = BD_OPTION_CHOICE,
-		  .value = &a.channels,
-		  .argument = "rgb|bgr|grey",
-		  .help = "written to the dataset file: the order that the model takes",
-		  .given = &a.given_channels,
-		  .choices = channel_names },
-		{ .name = "jobs",
-		  .kind = BD_OPTION_U64,
-		  .value = &a.jobs,
-		  .argument = "N",
-		  .help = "threads [one for each processor]; the bytes written are the same",
-		  .minimum = 1,
-		  .maximum = JOBS_MAX },
-		{ .name = "on-error",
-		  .kind = BD_OPTION_CHOICE,
-		  .value = &a.on_error,
-		  .argument = "fail|skip",
-		  .help = "what a broken picture does [fail]",
-		  .choices = on_errors },
-		{ .name = "force", .kind = BD_OPTION_FLAG, .value = &a.force, .help = "replace files of this name" },
-	};
-	const struct bd_command command = {
-		.program = "tfrecord",
-		.name = "convert",
-		.usage = "FOLDER|LIST.csv|--idx IMAGES LABELS --output DIR/NAME [options]",
-		.summary = "Converts pictures to shuffled TFRecord shards with a dataset file beside them. A FOLDER has one "
-			   "sub-folder a class, a LIST.csv\n"
-			   "lines of `path,class`. Either all files appear or none.",
-		.groups = { { .options = options, .count = BD_COUNT_OF(options) } },
-		.maximum_words = 1,
-	};
 	struct bd_arguments words;
 	struct bd_error error = { 0 };
 	if (bd_command_parse(&command, argc, argv, &words, &error))
 		return bd_usage_error(&command, &error);
 	int exit_status = BD_EXIT_DONE;
-	if (!words.done) {
-		if (a.given_shard_size && a.shard_bytes < SHARD_BYTES_MIN)
-			exit_status = bd_error_set(&error, -EINVAL, "--shard-size is at least %u bytes", SHARD_BYTES_MIN);
-		if (exit_status || check_usage(&a, &words, &error)) {
-			exit_status = bd_usage_error(&command, &error);
-		} else {
-			catch_signals();
-			int status = run(&a, &words, &error);
-			if (status)
-				bd_print_error("tfrecord convert", &error);
-			exit_status = status == -EINTR ? BD_EXIT_INTERRUPTED : status ? BD_EXIT_FAILED : BD_EXIT_DONE;
-		}
+	if (!words.done && check_usage(&given, &words, &error)) {
+		exit_status = bd_usage_error(&command, &error);
+	} else if (!words.done) {
+		catch_signals();
+		int status = run(&given, &words, &error);
+		if (status)
+			bd_print_error("tfrecord convert", &error);
+		exit_status = status == -EINTR ? BD_EXIT_INTERRUPTED : status ? BD_EXIT_FAILED : BD_EXIT_DONE;
 	}
 	bd_arguments_finish(&words);
 	return exit_status;
