@@ -16,6 +16,7 @@
 #include "tools/batchctl/local_daemon.h"
 
 #define MAX_CONSUMERS 256
+#define MAX_SECONDS 1e6
 #define NS_PER_S 1e9
 
 struct bench {
@@ -181,11 +182,23 @@ static int run_several(struct bench *bench, struct total *total, struct bd_error
 	return code;
 }
 
-static int run(struct bench *bench, struct bd_error *error)
+static int check(void *context, struct bd_error *error)
 {
+	const struct bench *bench = context;
+	if (!(bench->options.seconds > 0 && bench->options.seconds <= MAX_SECONDS))
+		return bd_error_set(error, -EINVAL, "--seconds: not between 0 and a million");
+	return 0;
+}
+
+static int run(void *context, const struct bd_arguments *arguments, struct bd_error *error)
+{
+	struct bench *bench = context;
 	struct total total = { .batches = 0 };
 	struct bd_bench_result result;
 	int code;
+	bench->json = arguments->json;
+	bench->quiet = arguments->quiet;
+	bench->options.dataset = arguments->words[0];
 	if (bench->consumers > 1) {
 		code = run_several(bench, &total, error);
 	} else {
@@ -199,9 +212,6 @@ static int run(struct bench *bench, struct bd_error *error)
 int bd_command_bench(int argc, char **argv)
 {
 	struct bench bench = { .consumers = 1, .options = { .seconds = 10, .started_ns = bd_now_ns() } };
-	struct bd_stream_options stream_options;
-	struct bd_error error = { .code = 0 };
-	struct bd_arguments arguments = { .words = NULL };
 	const struct bd_option own[] = {
 		{ .name = "seconds",
 		  .kind = BD_OPTION_DOUBLE,
@@ -216,38 +226,23 @@ int bd_command_bench(int argc, char **argv)
 		  .minimum = 1,
 		  .maximum = MAX_CONSUMERS },
 	};
-	struct bd_command command = {
-		.program = BD_BATCHCTL,
-		.name = "bench",
-		.usage = "DATASET [options]",
-		.summary = "Measures how fast batches arrive: checked, decoded, handed over, and one row of each touched.",
-		.groups = { { .options = own, .count = BD_COUNT_OF(own) } },
-		.minimum_words = 1,
-		.maximum_words = 1,
+	struct bd_stream_command command = {
+		.command = {
+			.program = BD_BATCHCTL,
+			.name = "bench",
+			.usage = "DATASET [options]",
+			.summary = "Measures how fast batches arrive: checked, decoded, handed over, and one row of each touched.",
+			.groups = { { .options = own, .count = BD_COUNT_OF(own) } },
+			.minimum_words = 1,
+			.maximum_words = 1,
+		},
+		.target = &bench.target,
+		.spec = &bench.options.spec,
+		.check = check,
+		.run = run,
+		.context = &bench,
 	};
 	bd_stream_spec_init(&bench.options.spec);
 	bench.options.spec.epochs = 0;
-	bd_stream_options_init(&stream_options, &bench.options.spec, NULL);
-	command.groups[1] = (struct bd_option_group){ .title = "Stream",
-		                                      .options = stream_options.options,
-		                                      .count = stream_options.count };
-	command.groups[2] = bd_target_init(&bench.target, true);
-	int result = bd_command_parse(&command, argc, argv, &arguments, &error);
-	if (result == 0 && !arguments.done)
-		result = bd_stream_options_apply(&stream_options, &error);
-	if (result == 0 && !(bench.options.seconds > 0 && bench.options.seconds <= 1e6))
-		result = bd_error_set(&error, -EINVAL, "--seconds: not between 0 and a million");
-	if (result < 0) {
-		bd_arguments_finish(&arguments);
-		return bd_usage_error(&command, &error);
-	}
-	if (!arguments.done) {
-		bd_interrupt_catch();
-		bench.json = arguments.json;
-		bench.quiet = arguments.quiet;
-		bench.options.dataset = arguments.words[0];
-		result = run(&bench, &error);
-	}
-	bd_arguments_finish(&arguments);
-	return result < 0 ? bd_target_failed(&error) : BD_EXIT_DONE;
+	return bd_stream_command_run(&command, argc, argv);
 }

@@ -18,6 +18,8 @@
 #define CAPTION_BYTES 64
 
 struct preview {
+	struct bd_target target;
+	struct bd_stream_spec spec;
 	const char *output;
 	uint64_t rows, columns;
 	bool force, json, quiet;
@@ -147,24 +149,28 @@ static int write_sheet(const struct preview *preview, struct bd_stream *stream, 
 	return result;
 }
 
-static int run(const struct preview *preview, struct bd_target *target, const char *dataset, const struct bd_stream_spec *spec,
-               struct bd_error *error)
+static int check(void *context, struct bd_error *error)
 {
+	struct preview *preview = context;
+	preview->spec.batch = (uint32_t)(preview->rows * preview->columns);
+	return preview->output ? 0 : bd_error_set(error, -EINVAL, "--output FILE.png is needed");
+}
+
+static int run(void *context, const struct bd_arguments *arguments, struct bd_error *error)
+{
+	struct preview *preview = context;
 	struct bd_stream *stream = NULL;
-	int result = bd_target_open(target, dataset, spec, preview->quiet, &stream, error);
+	preview->json = arguments->json;
+	preview->quiet = arguments->quiet;
+	int result = bd_target_open(&preview->target, arguments->words[0], &preview->spec, preview->quiet, &stream, error);
 	if (result == 0)
 		result = write_sheet(preview, stream, error);
-	bd_target_close(target, stream);
+	bd_target_close(&preview->target, stream);
 	return result;
 }
 
 int bd_command_preview(int argc, char **argv)
 {
-	struct bd_target target;
-	struct bd_stream_spec spec;
-	struct bd_stream_options stream_options;
-	struct bd_error error = { .code = 0 };
-	struct bd_arguments arguments = { .words = NULL };
 	struct preview preview = { .rows = 4, .columns = 8 };
 	const struct bd_option own[] = {
 		{ .name = "output",
@@ -188,38 +194,24 @@ int bd_command_preview(int argc, char **argv)
 		  .maximum = MAX_SIDE },
 		{ .name = "force", .kind = BD_OPTION_FLAG, .value = &preview.force, .help = "replace a file that is there" },
 	};
-	struct bd_command command = {
-		.program = BD_BATCHCTL,
-		.name = "preview",
-		.usage = "DATASET --output sheet.png [options]",
-		.summary = "A contact sheet of decoded pictures with their labels, as a trainer would get them.",
-		.groups = { { .options = own, .count = BD_COUNT_OF(own) } },
-		.minimum_words = 1,
-		.maximum_words = 1,
+	struct bd_stream_command command = {
+		.command = {
+			.program = BD_BATCHCTL,
+			.name = "preview",
+			.usage = "DATASET --output sheet.png [options]",
+			.summary = "A contact sheet of decoded pictures with their labels, as a trainer would get them.",
+			.groups = { { .options = own, .count = BD_COUNT_OF(own) } },
+			.minimum_words = 1,
+			.maximum_words = 1,
+		},
+		.target = &preview.target,
+		.spec = &preview.spec,
+		.without = (const char *const[]){ "batch", NULL },
+		.check = check,
+		.run = run,
+		.context = &preview,
 	};
-	bd_stream_spec_init(&spec);
-	spec.slots = BD_MIN_SLOTS;
-	bd_stream_options_init(&stream_options, &spec, (const char *const[]){ "batch", NULL });
-	command.groups[1] = (struct bd_option_group){ .title = "Stream",
-		                                      .options = stream_options.options,
-		                                      .count = stream_options.count };
-	command.groups[2] = bd_target_init(&target, true);
-	int result = bd_command_parse(&command, argc, argv, &arguments, &error);
-	if (result == 0 && !arguments.done && !preview.output)
-		result = bd_error_set(&error, -EINVAL, "--output FILE.png is needed");
-	spec.batch = (uint32_t)(preview.rows * preview.columns);
-	if (result == 0 && !arguments.done)
-		result = bd_stream_options_apply(&stream_options, &error);
-	if (result < 0) {
-		bd_arguments_finish(&arguments);
-		return bd_usage_error(&command, &error);
-	}
-	if (!arguments.done) {
-		bd_interrupt_catch();
-		preview.json = arguments.json;
-		preview.quiet = arguments.quiet;
-		result = run(&preview, &target, arguments.words[0], &spec, &error);
-	}
-	bd_arguments_finish(&arguments);
-	return result < 0 ? bd_target_failed(&error) : BD_EXIT_DONE;
+	bd_stream_spec_init(&preview.spec);
+	preview.spec.slots = BD_MIN_SLOTS;
+	return bd_stream_command_run(&command, argc, argv);
 }

@@ -14,6 +14,8 @@
 #include "tools/batchctl/target.h"
 
 struct reading {
+	struct bd_target target;
+	struct bd_stream_spec spec;
 	uint64_t limit; /* batches; 0: to the end */
 	const char *save;
 	bool force, json, quiet;
@@ -109,28 +111,25 @@ static int print_result(const struct reading *reading, struct bd_stream *stream,
 	return 0;
 }
 
-static int run(struct reading *reading, struct bd_target *target, const char *dataset, const struct bd_stream_spec *spec,
-               struct bd_error *error)
+static int run(void *context, const struct bd_arguments *arguments, struct bd_error *error)
 {
+	struct reading *reading = context;
 	struct bd_stream *stream = NULL;
+	reading->json = arguments->json;
+	reading->quiet = arguments->quiet;
 	int result = reading->save ? bd_make_folders(reading->save, 0777, error) : 0;
 	if (result == 0)
-		result = bd_target_open(target, dataset, spec, reading->quiet, &stream, error);
+		result = bd_target_open(&reading->target, arguments->words[0], &reading->spec, reading->quiet, &stream, error);
 	if (result == 0)
 		result = read_batches(reading, stream, error);
 	if (result == 0)
 		result = print_result(reading, stream, error);
-	bd_target_close(target, stream);
+	bd_target_close(&reading->target, stream);
 	return result;
 }
 
 int bd_command_read(int argc, char **argv)
 {
-	struct bd_target target;
-	struct bd_stream_spec spec;
-	struct bd_stream_options stream_options;
-	struct bd_error error = { .code = 0 };
-	struct bd_arguments arguments = { .words = NULL };
 	struct reading reading = { .limit = 0 };
 	const struct bd_option own[] = {
 		{ .name = "batches",
@@ -145,36 +144,23 @@ int bd_command_read(int argc, char **argv)
 		  .help = "write DIR/000000.NAME.npy, ..." },
 		{ .name = "force", .kind = BD_OPTION_FLAG, .value = &reading.force, .help = "replace files that are there" },
 	};
-	struct bd_command command = {
-		.program = BD_BATCHCTL,
-		.name = "read",
-		.usage = "DATASET [options]",
-		.summary = "Reads batches: which records, and the SHA-256 of each array (--json); --save writes the arrays. A "
-			   "DATASET of\n"
-			   "'-' is a dataset file on standard input.",
-		.groups = { { .options = own, .count = BD_COUNT_OF(own) } },
-		.minimum_words = 1,
-		.maximum_words = 1,
+	struct bd_stream_command command = {
+		.command = {
+			.program = BD_BATCHCTL,
+			.name = "read",
+			.usage = "DATASET [options]",
+			.summary = "Reads batches: which records, and the SHA-256 of each array (--json); --save writes the arrays. A "
+				   "DATASET of\n"
+				   "'-' is a dataset file on standard input.",
+			.groups = { { .options = own, .count = BD_COUNT_OF(own) } },
+			.minimum_words = 1,
+			.maximum_words = 1,
+		},
+		.target = &reading.target,
+		.spec = &reading.spec,
+		.run = run,
+		.context = &reading,
 	};
-	bd_stream_spec_init(&spec);
-	bd_stream_options_init(&stream_options, &spec, NULL);
-	command.groups[1] = (struct bd_option_group){ .title = "Stream",
-		                                      .options = stream_options.options,
-		                                      .count = stream_options.count };
-	command.groups[2] = bd_target_init(&target, true);
-	int result = bd_command_parse(&command, argc, argv, &arguments, &error);
-	if (result == 0 && !arguments.done)
-		result = bd_stream_options_apply(&stream_options, &error);
-	if (result < 0) {
-		bd_arguments_finish(&arguments);
-		return bd_usage_error(&command, &error);
-	}
-	if (!arguments.done) {
-		bd_interrupt_catch();
-		reading.json = arguments.json;
-		reading.quiet = arguments.quiet;
-		result = run(&reading, &target, arguments.words[0], &spec, &error);
-	}
-	bd_arguments_finish(&arguments);
-	return result < 0 ? bd_target_failed(&error) : BD_EXIT_DONE;
+	bd_stream_spec_init(&reading.spec);
+	return bd_stream_command_run(&command, argc, argv);
 }

@@ -163,3 +163,37 @@ int bd_target_ask(const char *name, const char *summary, bd_target_question *ask
 	bd_arguments_finish(&arguments);
 	return result < 0 ? bd_target_failed(&error) : BD_EXIT_DONE;
 }
+
+/* Everything up to the work. */
+static int parse_stream_command(struct bd_stream_command *command, int argc, char **argv, struct bd_arguments *ret_arguments,
+                                struct bd_error *error)
+{
+	struct bd_stream_options *stream = &command->stream;
+	bd_stream_options_init(stream, command->spec, command->without);
+	command->command.groups[1] = (struct bd_option_group){ .title = "Stream",
+		                                               .options = stream->options,
+		                                               .count = stream->count };
+	command->command.groups[2] = bd_target_init(command->target, true);
+	int result = bd_command_parse(&command->command, argc, argv, ret_arguments, error);
+	if (result < 0 || ret_arguments->done)
+		return result;
+	if (command->check)
+		result = command->check(command->context, error);
+	return result < 0 ? result : bd_stream_options_apply(stream, error);
+}
+
+int bd_stream_command_run(struct bd_stream_command *command, int argc, char **argv)
+{
+	struct bd_error error = { .code = 0 };
+	struct bd_arguments arguments = { .words = NULL };
+	int status = BD_EXIT_DONE;
+	if (parse_stream_command(command, argc, argv, &arguments, &error) < 0) {
+		status = bd_usage_error(&command->command, &error);
+	} else if (!arguments.done) {
+		bd_interrupt_catch();
+		if (command->run(command->context, &arguments, &error) < 0)
+			status = bd_target_failed(&error);
+	}
+	bd_arguments_finish(&arguments);
+	return status;
+}

@@ -53,6 +53,25 @@ BD_MUST_CHECK int bd_target_open(struct bd_target *target, const char *dataset, 
                                  struct bd_stream **ret_stream, struct bd_error *error);
 void bd_target_close(struct bd_target *target, struct bd_stream *stream);
 
+/*
+ * A whole command that opens streams. `command` comes with the command's own options as its first group; the groups "Stream" (for *spec, whose values are
+ * the defaults; `without`: as bd_stream_options_init) and "Daemon" are added. `check`, which may be NULL, looks at the command's own options before
+ * the stream's are checked: -EINVAL is wrong usage. `run` does the work, interruptible.
+ */
+struct bd_stream_command {
+	struct bd_command command;
+	struct bd_target *target;
+	struct bd_stream_spec *spec;
+	const char *const *without;
+	int (*check)(void *context, struct bd_error *error);
+	int (*run)(void *context, const struct bd_arguments *arguments, struct bd_error *error);
+	void *context;
+	struct bd_stream_options stream; /* bd_stream_command_run's own */
+};
+
+/* Returns the exit status. */
+int bd_stream_command_run(struct bd_stream_command *command, int argc, char **argv);
+
 /* From now on SIGINT and SIGTERM set a flag and end waits with -EINTR. */
 void bd_interrupt_catch(void);
 bool bd_interrupted(void);
