@@ -4,17 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/arithmetic.h"
-
 #define EXAMPLE_FEATURES 1
-#define FEATURES_FEATURE 1
+#define MAP_ENTRY 1 /* Features.feature, FeatureLists.feature_list */
 #define ENTRY_KEY 1
 #define ENTRY_VALUE 2
 
-int bd_map_entry_read(const uint8_t *bytes, size_t length, struct bd_map_entry *ret_entry, struct bd_error *error)
+#define FIRST_ROOM 16
+
+static int read_entry(const struct bd_field *map_field, struct bd_map_entry *ret_entry, struct bd_error *error)
 {
-	struct bd_map_entry entry = { .key = "", .counts = true };
-	struct bd_fields fields = bd_fields_of(bytes, length);
+	struct bd_map_entry entry = { .field = *map_field, .key = "", .counts = true };
+	struct bd_fields fields = bd_fields_of(map_field->bytes, map_field->length);
 	struct bd_field field;
 	int result;
 	while ((result = bd_fields_next(&fields, &field, error)) > 0) {
@@ -36,41 +36,71 @@ int bd_map_entry_read(const uint8_t *bytes, size_t length, struct bd_map_entry *
 	return result;
 }
 
-static bool is_name(const struct bd_feature_name *name, const struct bd_map_entry *entry)
+int bd_map_entry_next(struct bd_fields *fields, struct bd_map_entry *ret_entry, struct bd_error *error)
 {
-	return name->length == entry->key_length && !memcmp(name->name, entry->key, name->length);
+	struct bd_field field;
+	int result;
+	while ((result = bd_fields_next(fields, &field, error)) > 0) {
+		if (!bd_field_is(&field, MAP_ENTRY, BD_WIRE_BYTES))
+			continue;
+		result = read_entry(&field, ret_entry, error);
+		return result < 0 ? result : 1;
+	}
+	return result;
 }
 
-/* The view of the entry whose map field is `field`. */
-static int view_entry(const struct bd_field *field, const struct bd_map_entry *entry, struct bd_feature_view *view,
-                      struct bd_error *error)
+bool bd_name_is(const char *name, size_t length, const char *other, size_t other_length)
+{
+	return length == other_length && !memcmp(name, other, length);
+}
+
+int bd_entry_compare(const char *name, size_t length, const uint8_t *entry, const char *other_name, size_t other_length,
+                     const uint8_t *other_entry)
+{
+	int order = memcmp(name, other_name, length < other_length ? length : other_length);
+	if (order)
+		return order;
+	if (length != other_length)
+		return length < other_length ? -1 : 1;
+	return entry < other_entry ? -1 : entry > other_entry;
+}
+
+void *bd_views_grow(void *views, size_t count, size_t *room, size_t view_bytes, struct bd_error *error)
+{
+	if (count < *room)
+		return views;
+	size_t wanted = *room ? 2 * *room : FIRST_ROOM;
+	void *grown = reallocarray(views, wanted, view_bytes);
+	if (!grown) {
+		bd_error_set(error, -ENOMEM, "no memory for %zu features", wanted);
+		return NULL;
+	}
+	*room = wanted;
+	return grown;
+}
+
+static int view_entry(const struct bd_map_entry *entry, struct bd_feature_view *view, struct bd_error *error)
 {
 	view->name = entry->key;
 	view->name_length = entry->key_length;
 	view->present = true;
-	view->entry = field->start;
+	view->entry = entry->field.start;
 	if (entry->values == 1)
 		return bd_feature_view_of_feature(entry->value, entry->value_length, view, error);
-	return bd_feature_view_of_entry(field->bytes, field->length, view, error);
+	return bd_feature_view_of_entry(entry->field.bytes, entry->field.length, view, error);
 }
 
 int bd_features_find(const uint8_t *bytes, size_t length, const struct bd_feature_name *wanted, size_t count,
                      struct bd_feature_view *views, struct bd_error *error)
 {
 	struct bd_fields fields = bd_fields_of(bytes, length);
-	struct bd_field field;
+	struct bd_map_entry entry;
 	int result;
-	while ((result = bd_fields_next(&fields, &field, error)) > 0) {
-		struct bd_map_entry entry = { 0 };
-		if (!bd_field_is(&field, FEATURES_FEATURE, BD_WIRE_BYTES))
-			continue;
-		result = bd_map_entry_read(field.bytes, field.length, &entry, error);
-		if (result < 0)
-			return result;
+	while ((result = bd_map_entry_next(&fields, &entry, error)) > 0) {
 		for (size_t i = 0; entry.counts && i < count; i++) {
-			if (!is_name(&wanted[i], &entry))
+			if (!bd_name_is(wanted[i].name, wanted[i].length, entry.key, entry.key_length))
 				continue;
-			result = view_entry(&field, &entry, &views[i], error);
+			result = view_entry(&entry, &views[i], error);
 			if (result < 0)
 				return result;
 		}
@@ -98,43 +128,23 @@ int bd_example_find(const uint8_t *data, size_t length, const struct bd_feature_
 
 /* ---- all features ---- */
 
-static struct bd_feature_view *append(struct bd_example *example, struct bd_error *error)
-{
-	if (example->count == example->room) {
-		size_t room = example->room ? 2 * example->room : 16, bytes;
-		struct bd_feature_view *grown = NULL;
-		if (bd_multiply_size(room, sizeof *grown, &bytes))
-			grown = realloc(example->features, bytes);
-		if (!grown) {
-			bd_error_set(error, -ENOMEM, "no memory for %zu features", room);
-			return NULL;
-		}
-		example->features = grown;
-		example->room = room;
-	}
-	struct bd_feature_view *view = &example->features[example->count++];
-	*view = (struct bd_feature_view){ 0 };
-	return view;
-}
-
 int bd_features_append(struct bd_example *example, const uint8_t *bytes, size_t length, struct bd_error *error)
 {
 	struct bd_fields fields = bd_fields_of(bytes, length);
-	struct bd_field field;
+	struct bd_map_entry entry;
 	int result;
-	while ((result = bd_fields_next(&fields, &field, error)) > 0) {
-		struct bd_map_entry entry = { 0 };
+	while ((result = bd_map_entry_next(&fields, &entry, error)) > 0) {
+		struct bd_feature_view view = { 0 }, *grown;
 		size_t values;
-		if (!bd_field_is(&field, FEATURES_FEATURE, BD_WIRE_BYTES))
-			continue;
-		struct bd_feature_view *view = append(example, error);
-		if (!view)
-			return -ENOMEM;
-		if ((result = bd_map_entry_read(field.bytes, field.length, &entry, error)) < 0 ||
-		    (result = view_entry(&field, &entry, view, error)) < 0 || (result = bd_feature_count(view, &values, error)) < 0)
+		if ((result = view_entry(&entry, &view, error)) < 0 || (result = bd_feature_count(&view, &values, error)) < 0)
 			return result;
 		if (!entry.counts)
-			example->count--;
+			continue;
+		grown = bd_views_grow(example->features, example->count, &example->room, sizeof view, error);
+		if (!grown)
+			return -ENOMEM;
+		example->features = grown;
+		example->features[example->count++] = view;
 	}
 	return result;
 }
@@ -142,18 +152,12 @@ int bd_features_append(struct bd_example *example, const uint8_t *bytes, size_t 
 static int compare_views(const void *left, const void *right)
 {
 	const struct bd_feature_view *a = left, *b = right;
-	size_t shorter = a->name_length < b->name_length ? a->name_length : b->name_length;
-	int order = memcmp(a->name, b->name, shorter);
-	if (order)
-		return order;
-	if (a->name_length != b->name_length)
-		return a->name_length < b->name_length ? -1 : 1;
-	return a->entry < b->entry ? -1 : a->entry > b->entry;
+	return bd_entry_compare(a->name, a->name_length, a->entry, b->name, b->name_length, b->entry);
 }
 
 static bool same_name(const struct bd_feature_view *a, const struct bd_feature_view *b)
 {
-	return a->name_length == b->name_length && !memcmp(a->name, b->name, a->name_length);
+	return bd_name_is(a->name, a->name_length, b->name, b->name_length);
 }
 
 void bd_example_sort(struct bd_example *example)

@@ -43,16 +43,26 @@ void bd_example_finish(struct bd_example *example);
 
 /* ---- for readers of other messages with such maps ---- */
 
-/* A map entry: its key, UTF-8 checked, and whether it counts. Returns 0 or -EBADMSG. */
+/* An entry of a map from names to values, a repeated field of number 1. */
 struct bd_map_entry {
-	const char *key;
+	struct bd_field field; /* the entry itself */
+	const char *key; /* UTF-8, checked */
 	size_t key_length;
 	bool counts; /* no unknown fields */
 	size_t values; /* how often the field `value` occurs */
 	const uint8_t *value; /* where it occurs once */
 	size_t value_length;
 };
-BD_MUST_CHECK int bd_map_entry_read(const uint8_t *bytes, size_t length, struct bd_map_entry *ret_entry, struct bd_error *error);
+/* The next entry of the message that `fields` walks through. Returns 1, 0 at its end, or -EBADMSG. */
+BD_MUST_CHECK int bd_map_entry_next(struct bd_fields *fields, struct bd_map_entry *ret_entry, struct bd_error *error);
+
+/* By name, in byte order; of equal names by where the entry stands. <0, 0, >0. */
+int bd_entry_compare(const char *name, size_t length, const uint8_t *entry, const char *other_name, size_t other_length,
+                     const uint8_t *other_entry);
+bool bd_name_is(const char *name, size_t length, const char *other, size_t other_length);
+
+/* An array of views with room for one more than `count`: the old one or one of twice the room; NULL: -ENOMEM, `views` is as it was. */
+void *bd_views_grow(void *views, size_t count, size_t *room, size_t view_bytes, struct bd_error *error);
 
 /* The same two for a serialized Features message (the context of a SequenceExample). */
 BD_MUST_CHECK int bd_features_find(const uint8_t *bytes, size_t length, const struct bd_feature_name *wanted, size_t count,

@@ -2,13 +2,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "common/base/arithmetic.h"
 
 #define SEQUENCE_CONTEXT 1
 #define SEQUENCE_LISTS 2
-#define LISTS_LIST 1
 #define LIST_FEATURE 1
 #define ENTRY_VALUE 2
 
@@ -51,16 +47,15 @@ int bd_step_cursor_next(struct bd_step_cursor *cursor, struct bd_feature_view *r
 	return result < 0 ? result : 1;
 }
 
-/* The view of the list in the map entry `field`, its steps counted. */
-static int view_list(const struct bd_field *field, const struct bd_map_entry *entry, struct bd_feature_list_view *ret_list,
-                     struct bd_error *error)
+/* The view of the list in a map entry, its steps counted. */
+static int view_list(const struct bd_map_entry *entry, struct bd_feature_list_view *ret_list, struct bd_error *error)
 {
 	struct bd_feature_list_view list = { .name = entry->key,
 		                             .name_length = entry->key_length,
 		                             .present = true,
-		                             .entry = field->bytes,
-		                             .entry_length = field->length,
-		                             .start = field->start };
+		                             .entry = entry->field.bytes,
+		                             .entry_length = entry->field.length,
+		                             .start = entry->field.start };
 	struct bd_step_cursor cursor;
 	struct bd_field step;
 	int result;
@@ -76,19 +71,13 @@ static int find_lists(const uint8_t *bytes, size_t length, const struct bd_featu
                       struct bd_feature_list_view *lists, struct bd_error *error)
 {
 	struct bd_fields fields = bd_fields_of(bytes, length);
-	struct bd_field field;
+	struct bd_map_entry entry;
 	int result;
-	while ((result = bd_fields_next(&fields, &field, error)) > 0) {
-		struct bd_map_entry entry = { 0 };
-		if (!bd_field_is(&field, LISTS_LIST, BD_WIRE_BYTES))
-			continue;
-		result = bd_map_entry_read(field.bytes, field.length, &entry, error);
-		if (result < 0)
-			return result;
+	while ((result = bd_map_entry_next(&fields, &entry, error)) > 0) {
 		for (size_t i = 0; entry.counts && i < count; i++) {
-			if (wanted[i].length != entry.key_length || memcmp(wanted[i].name, entry.key, entry.key_length) != 0)
+			if (!bd_name_is(wanted[i].name, wanted[i].length, entry.key, entry.key_length))
 				continue;
-			result = view_list(&field, &entry, &lists[i], error);
+			result = view_list(&entry, &lists[i], error);
 			if (result < 0)
 				return result;
 		}
@@ -120,23 +109,6 @@ int bd_sequence_example_find(const uint8_t *data, size_t length, const struct bd
 
 /* ---- everything ---- */
 
-static struct bd_feature_list_view *append_list(struct bd_sequence_example *example, struct bd_error *error)
-{
-	if (example->list_count == example->list_room) {
-		size_t room = example->list_room ? 2 * example->list_room : 16, bytes;
-		struct bd_feature_list_view *grown = NULL;
-		if (bd_multiply_size(room, sizeof *grown, &bytes))
-			grown = realloc(example->lists, bytes);
-		if (!grown) {
-			bd_error_set(error, -ENOMEM, "no memory for %zu feature lists", room);
-			return NULL;
-		}
-		example->lists = grown;
-		example->list_room = room;
-	}
-	return &example->lists[example->list_count++];
-}
-
 static int check_steps(const struct bd_feature_list_view *list, struct bd_error *error)
 {
 	struct bd_step_cursor cursor;
@@ -155,20 +127,19 @@ static int check_steps(const struct bd_feature_list_view *list, struct bd_error 
 static int append_lists(struct bd_sequence_example *example, const uint8_t *bytes, size_t length, struct bd_error *error)
 {
 	struct bd_fields fields = bd_fields_of(bytes, length);
-	struct bd_field field;
+	struct bd_map_entry entry;
 	int result;
-	while ((result = bd_fields_next(&fields, &field, error)) > 0) {
-		struct bd_map_entry entry = { 0 };
-		if (!bd_field_is(&field, LISTS_LIST, BD_WIRE_BYTES))
-			continue;
-		struct bd_feature_list_view *list = append_list(example, error);
-		if (!list)
-			return -ENOMEM;
-		if ((result = bd_map_entry_read(field.bytes, field.length, &entry, error)) < 0 ||
-		    (result = view_list(&field, &entry, list, error)) < 0 || (result = check_steps(list, error)) < 0)
+	while ((result = bd_map_entry_next(&fields, &entry, error)) > 0) {
+		struct bd_feature_list_view list, *grown;
+		if ((result = view_list(&entry, &list, error)) < 0 || (result = check_steps(&list, error)) < 0)
 			return result;
 		if (!entry.counts)
-			example->list_count--;
+			continue;
+		grown = bd_views_grow(example->lists, example->list_count, &example->list_room, sizeof list, error);
+		if (!grown)
+			return -ENOMEM;
+		example->lists = grown;
+		example->lists[example->list_count++] = list;
 	}
 	return result;
 }
@@ -176,13 +147,7 @@ static int append_lists(struct bd_sequence_example *example, const uint8_t *byte
 static int compare_lists(const void *left, const void *right)
 {
 	const struct bd_feature_list_view *a = left, *b = right;
-	size_t shorter = a->name_length < b->name_length ? a->name_length : b->name_length;
-	int order = memcmp(a->name, b->name, shorter);
-	if (order)
-		return order;
-	if (a->name_length != b->name_length)
-		return a->name_length < b->name_length ? -1 : 1;
-	return a->start < b->start ? -1 : a->start > b->start;
+	return bd_entry_compare(a->name, a->name_length, a->start, b->name, b->name_length, b->start);
 }
 
 /* By key; of lists with one key the last stays. */
@@ -193,8 +158,7 @@ static void sort_lists(struct bd_sequence_example *example)
 	if (count)
 		qsort(lists, count, sizeof *lists, compare_lists);
 	for (size_t i = 0; i < count; i++)
-		if (i + 1 == count || lists[i].name_length != lists[i + 1].name_length ||
-		    memcmp(lists[i].name, lists[i + 1].name, lists[i].name_length) != 0)
+		if (i + 1 == count || !bd_name_is(lists[i].name, lists[i].name_length, lists[i + 1].name, lists[i + 1].name_length))
 			lists[kept++] = lists[i];
 	example->list_count = kept;
 }
