@@ -196,15 +196,13 @@ static int show_file(struct showing *showing, const struct bd_shard_file *file, 
 	return result;
 }
 
-static int run(struct showing *showing, const struct bd_arguments *words, struct bd_error *error)
+static int run(void *context, const struct bd_arguments *arguments, const struct bd_shard_files *files, struct bd_error *error)
 {
-	struct bd_shard_files files;
-	int result = bd_shard_files_of(words->words, words->word_count, &files, error);
-	if (result < 0)
-		return result;
-	for (size_t i = 0; result == 0 && showing->left && i < files.count; i++)
-		result = show_file(showing, &files.items[i], error);
-	bd_shard_files_finish(&files);
+	struct showing *showing = context;
+	int result = 0;
+	showing->json = arguments->json;
+	for (size_t i = 0; result == 0 && showing->left && i < files->count; i++)
+		result = show_file(showing, &files->items[i], error);
 	bd_example_finish(&showing->example);
 	bd_sequence_example_finish(&showing->sequence_example);
 	if (fflush(stdout) != 0 && result == 0)
@@ -235,16 +233,5 @@ int bd_tfrecord_cat(int argc, char **argv)
 		.minimum_words = 1,
 		.maximum_words = SIZE_MAX,
 	};
-	struct bd_arguments words;
-	struct bd_error error = { 0 };
-	if (bd_command_parse(&command, argc, argv, &words, &error))
-		return bd_usage_error(&command, &error);
-	int status = BD_EXIT_DONE;
-	if (!words.done) {
-		showing.json = words.json;
-		bd_shard_files_catch_signals();
-		status = bd_shard_files_exit("tfrecord cat", run(&showing, &words, &error), &error);
-	}
-	bd_arguments_finish(&words);
-	return status;
+	return bd_shard_files_run(&command, run, &showing, argc, argv);
 }

@@ -79,15 +79,14 @@ static int index_file(struct indexing *indexing, const struct bd_shard_file *fil
 	return result;
 }
 
-static int run(struct indexing *indexing, const struct bd_arguments *words, struct bd_error *error)
+static int run(void *context, const struct bd_arguments *arguments, const struct bd_shard_files *files, struct bd_error *error)
 {
-	struct bd_shard_files files;
-	int result = bd_shard_files_of(words->words, words->word_count, &files, error);
-	if (result < 0)
-		return result;
-	for (size_t i = 0; result == 0 && i < files.count; i++)
-		result = index_file(indexing, &files.items[i], error);
-	bd_shard_files_finish(&files);
+	struct indexing *indexing = context;
+	int result = 0;
+	indexing->json = arguments->json;
+	indexing->quiet = arguments->quiet;
+	for (size_t i = 0; result == 0 && i < files->count; i++)
+		result = index_file(indexing, &files->items[i], error);
 	return result;
 }
 
@@ -112,17 +111,5 @@ int bd_tfrecord_index(int argc, char **argv)
 		.minimum_words = 1,
 		.maximum_words = SIZE_MAX,
 	};
-	struct bd_arguments words;
-	struct bd_error error = { 0 };
-	if (bd_command_parse(&command, argc, argv, &words, &error))
-		return bd_usage_error(&command, &error);
-	int status = BD_EXIT_DONE;
-	if (!words.done) {
-		indexing.json = words.json;
-		indexing.quiet = words.quiet;
-		bd_shard_files_catch_signals();
-		status = bd_shard_files_exit("tfrecord index", run(&indexing, &words, &error), &error);
-	}
-	bd_arguments_finish(&words);
-	return status;
+	return bd_shard_files_run(&command, run, &indexing, argc, argv);
 }

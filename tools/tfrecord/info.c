@@ -166,27 +166,26 @@ static int print_result(const struct informing *informing, const struct bd_shard
 	return bd_json_print_line(stdout, line, error);
 }
 
-static int run(struct informing *informing, const struct bd_arguments *words, struct bd_error *error)
+static int run(void *context, const struct bd_arguments *arguments, const struct bd_shard_files *files, struct bd_error *error)
 {
-	struct bd_shard_files files;
-	int result = bd_shard_files_of(words->words, words->word_count, &files, error);
-	if (result < 0)
-		return result;
-	for (size_t i = 0; result == 0 && i < files.count; i++) {
+	struct informing *informing = context;
+	int result = 0;
+	informing->json = arguments->json;
+	informing->quiet = arguments->quiet;
+	for (size_t i = 0; result == 0 && i < files->count; i++) {
 		struct totals totals = { 0 };
-		result = read_file(informing, &files.items[i], &totals, error);
+		result = read_file(informing, &files->items[i], &totals, error);
 		if (result < 0)
 			break;
 		add_totals(&informing->totals, &totals);
-		if (files.count > 1 || !informing->json)
-			result = print_file(informing, files.items[i].path, &totals, error);
+		if (files->count > 1 || !informing->json)
+			result = print_file(informing, files->items[i].path, &totals, error);
 	}
 	if (result == 0)
-		result = print_result(informing, &files, error);
+		result = print_result(informing, files, error);
 	bd_feature_table_finish(&informing->table);
 	bd_example_finish(&informing->example);
 	bd_sequence_example_finish(&informing->sequence_example);
-	bd_shard_files_finish(&files);
 	return result;
 }
 
@@ -211,17 +210,5 @@ int bd_tfrecord_info(int argc, char **argv)
 		.minimum_words = 1,
 		.maximum_words = SIZE_MAX,
 	};
-	struct bd_arguments words;
-	struct bd_error error = { 0 };
-	if (bd_command_parse(&command, argc, argv, &words, &error))
-		return bd_usage_error(&command, &error);
-	int status = BD_EXIT_DONE;
-	if (!words.done) {
-		informing.json = words.json;
-		informing.quiet = words.quiet;
-		bd_shard_files_catch_signals();
-		status = bd_shard_files_exit("tfrecord info", run(&informing, &words, &error), &error);
-	}
-	bd_arguments_finish(&words);
-	return status;
+	return bd_shard_files_run(&command, run, &informing, argc, argv);
 }

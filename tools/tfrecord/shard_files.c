@@ -21,7 +21,7 @@ static void on_signal(int number)
 	interrupted = 1;
 }
 
-void bd_shard_files_catch_signals(void)
+static void catch_signals(void)
 {
 	struct sigaction action = { .sa_handler = on_signal };
 	sigemptyset(&action.sa_mask);
@@ -33,14 +33,6 @@ void bd_shard_files_catch_signals(void)
 bool bd_shard_files_interrupted(void)
 {
 	return interrupted;
-}
-
-int bd_shard_files_exit(const char *program, int result, const struct bd_error *error)
-{
-	if (result == 0)
-		return BD_EXIT_DONE;
-	bd_print_error(program, error);
-	return interrupted ? BD_EXIT_INTERRUPTED : BD_EXIT_FAILED;
 }
 
 /* ---- words ---- */
@@ -79,7 +71,16 @@ static int append_dataset(struct bd_shard_files *files, const char *path, struct
 	return result;
 }
 
-int bd_shard_files_of(const char *const *words, size_t count, struct bd_shard_files *ret_files, struct bd_error *error)
+static void finish_files(struct bd_shard_files *files)
+{
+	for (size_t i = 0; i < files->count; i++)
+		free(files->items[i].path);
+	free(files->items);
+	*files = (struct bd_shard_files){ 0 };
+}
+
+/* Returns 0, -EINVAL (a wrong dataset file, or one of pictures), -ENOENT, -ENOMEM. */
+static int find_files(const char *const *words, size_t count, struct bd_shard_files *ret_files, struct bd_error *error)
 {
 	struct bd_shard_files files = { 0 };
 	int result = 0;
@@ -90,18 +91,10 @@ int bd_shard_files_of(const char *const *words, size_t count, struct bd_shard_fi
 			result = append(&files, words[i], BD_COMPRESSION_AUTO, error);
 	}
 	if (result < 0)
-		bd_shard_files_finish(&files);
+		finish_files(&files);
 	else
 		*ret_files = files;
 	return result;
-}
-
-void bd_shard_files_finish(struct bd_shard_files *files)
-{
-	for (size_t i = 0; i < files->count; i++)
-		free(files->items[i].path);
-	free(files->items);
-	*files = (struct bd_shard_files){ 0 };
 }
 
 /* ---- opening ---- */
@@ -138,4 +131,37 @@ int bd_shard_file_open(const struct bd_shard_file *file, struct bd_error *error)
 	if (fd < 0)
 		return bd_error_set(error, -errno, "%s: cannot open: %s", file->path, strerror(errno));
 	return fd;
+}
+
+/* ---- the command ---- */
+
+static int work_on(bd_shard_files_work *work, void *context, const struct bd_arguments *arguments, struct bd_error *error)
+{
+	struct bd_shard_files files;
+	int result = find_files(arguments->words, arguments->word_count, &files, error);
+	if (result < 0)
+		return result;
+	result = work(context, arguments, &files, error);
+	finish_files(&files);
+	return result;
+}
+
+int bd_shard_files_run(const struct bd_command *command, bd_shard_files_work *work, void *context, int argc, char **argv)
+{
+	struct bd_arguments arguments;
+	struct bd_error error = { 0 };
+	char name[64];
+	int status = BD_EXIT_DONE;
+	if (bd_command_parse(command, argc, argv, &arguments, &error))
+		return bd_usage_error(command, &error);
+	if (!arguments.done) {
+		catch_signals();
+		if (work_on(work, context, &arguments, &error) < 0) {
+			snprintf(name, sizeof name, "%s %s", command->program, command->name);
+			bd_print_error(name, &error);
+			status = interrupted ? BD_EXIT_INTERRUPTED : BD_EXIT_FAILED;
+		}
+	}
+	bd_arguments_finish(&arguments);
+	return status;
 }

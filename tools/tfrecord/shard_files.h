@@ -12,6 +12,7 @@
 
 #include <batchd/error.h>
 
+#include "common/base/options.h"
 #include "common/record/inflate.h"
 
 struct bd_shard_file {
@@ -24,19 +25,18 @@ struct bd_shard_files {
 	size_t count;
 };
 
-/* Returns 0, -EINVAL (a wrong dataset file, or one of pictures), -ENOENT, -ENOMEM. */
-BD_MUST_CHECK int bd_shard_files_of(const char *const *words, size_t count, struct bd_shard_files *ret_files,
-                                    struct bd_error *error);
-void bd_shard_files_finish(struct bd_shard_files *files);
-
 /* Opens a shard for reading. Returns the descriptor, or -errno with the name in the error. */
 BD_MUST_CHECK int bd_shard_file_open(const struct bd_shard_file *file, struct bd_error *error);
 
-/* From now on SIGINT, SIGTERM and SIGHUP are only noted. */
-void bd_shard_files_catch_signals(void);
+/* Whether SIGINT, SIGTERM or SIGHUP came while bd_shard_files_run was at work: it notes them only. */
 bool bd_shard_files_interrupted(void);
 
-/* The exit status for a result: 130 for -EINTR and -ECANCELED after a signal, 1 for other failures; prints the error. */
-int bd_shard_files_exit(const char *program, int result, const struct bd_error *error);
+/*
+ * A whole reading subcommand: parses `argv`, finds the files, calls `work` and prints its error. Returns the exit status: 130 for a failure after a
+ * signal, 1 for another one.
+ */
+typedef int bd_shard_files_work(void *context, const struct bd_arguments *arguments, const struct bd_shard_files *files,
+                                struct bd_error *error);
+int bd_shard_files_run(const struct bd_command *command, bd_shard_files_work *work, void *context, int argc, char **argv);
 
 #endif

@@ -127,20 +127,19 @@ static uint64_t bytes_of(const struct bd_shard_files *files)
 	return bytes;
 }
 
-static int run(struct verifying *verifying, const struct bd_arguments *words, struct bd_error *error)
+static int run(void *context, const struct bd_arguments *arguments, const struct bd_shard_files *files, struct bd_error *error)
 {
-	struct bd_shard_files files;
-	int result = bd_shard_files_of(words->words, words->word_count, &files, error);
-	if (result < 0)
-		return result;
-	verifying->progress = bd_progress_create("verify", bytes_of(&files), "bytes", verifying->quiet);
-	for (size_t i = 0; result == 0 && i < files.count; i++)
-		result = verify_file(verifying, &files.items[i], error);
+	struct verifying *verifying = context;
+	int result = 0;
+	verifying->json = arguments->json;
+	verifying->quiet = arguments->quiet;
+	verifying->progress = bd_progress_create("verify", bytes_of(files), "bytes", verifying->quiet);
+	for (size_t i = 0; result == 0 && i < files->count; i++)
+		result = verify_file(verifying, &files->items[i], error);
 	bd_progress_finish(verifying->progress);
 	if (result == 0 && !verifying->quiet)
-		fprintf(stderr, "%zu files, %" PRIu64 " records, %" PRIu64 " files damaged\n", files.count, verifying->records,
+		fprintf(stderr, "%zu files, %" PRIu64 " records, %" PRIu64 " files damaged\n", files->count, verifying->records,
 		        verifying->bad_files);
-	bd_shard_files_finish(&files);
 	return result;
 }
 
@@ -156,18 +155,7 @@ int bd_tfrecord_verify(int argc, char **argv)
 		.minimum_words = 1,
 		.maximum_words = SIZE_MAX,
 	};
-	struct bd_arguments words;
-	struct bd_error error = { 0 };
-	if (bd_command_parse(&command, argc, argv, &words, &error))
-		return bd_usage_error(&command, &error);
-	int status = BD_EXIT_DONE;
-	if (!words.done) {
-		struct verifying verifying = { .json = words.json, .quiet = words.quiet };
-		bd_shard_files_catch_signals();
-		status = bd_shard_files_exit("tfrecord verify", run(&verifying, &words, &error), &error);
-		if (status == BD_EXIT_DONE && verifying.bad_files)
-			status = BD_EXIT_FAILED;
-	}
-	bd_arguments_finish(&words);
-	return status;
+	struct verifying verifying = { 0 };
+	int status = bd_shard_files_run(&command, run, &verifying, argc, argv);
+	return status == BD_EXIT_DONE && verifying.bad_files ? BD_EXIT_FAILED : status;
 }
