@@ -16,6 +16,7 @@
 #define BD_TEXT_LINE_PX 11
 #define BD_TEXT_CAPITAL_PX 7
 
+/* A box, cut at the edges. colour: 0xRRGGBB. */
 void bd_canvas_fill(struct bd_pixels *canvas, int x, int y, int width, int height, uint32_t colour);
 
 /* A frame of `thickness` pixels just inside the box. */

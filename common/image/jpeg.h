@@ -47,6 +47,7 @@ struct bd_jpeg_output {
 	uint32_t channels;
 };
 
+/* memory_limit_bytes: what one picture may make the library allocate. -ENOMEM. Free with bd_jpeg_destroy, which takes NULL. */
 BD_MUST_CHECK int bd_jpeg_create(uint64_t memory_limit_bytes, struct bd_jpeg **ret_jpeg, struct bd_error *error);
 void bd_jpeg_destroy(struct bd_jpeg *jpeg);
 
@@ -54,6 +55,7 @@ void bd_jpeg_destroy(struct bd_jpeg *jpeg);
 BD_MUST_CHECK int bd_jpeg_open(struct bd_jpeg *jpeg, const uint8_t *bytes, size_t length, struct bd_jpeg_header *ret_header,
                                struct bd_error *error);
 
+/* Begins decoding as asked; *ret_output says what the lines will be. -EBADMSG, -EFBIG, -ENOMEM. */
 BD_MUST_CHECK int bd_jpeg_start(struct bd_jpeg *jpeg, const struct bd_jpeg_request *request, struct bd_jpeg_output *ret_output,
                                 struct bd_error *error);
 

@@ -24,6 +24,7 @@ BD_MUST_CHECK int bd_pixels_init(struct bd_pixels *ret_pixels, uint32_t height, 
 /* Takes zeroed and finished ones too. */
 void bd_pixels_finish(struct bd_pixels *pixels);
 
+/* (height, width, channels), one byte each, no padding between lines. */
 static inline size_t bd_pixels_bytes(const struct bd_pixels *pixels)
 {
 	return (size_t)pixels->height * pixels->width * pixels->channels;

@@ -17,6 +17,7 @@ struct bd_plot_series {
 	size_t count;
 };
 
+/* Draws the series into a new picture; free with bd_pixels_finish. -ENOMEM. */
 BD_MUST_CHECK int bd_plot_draw(const char *title, const char *x_label, const char *y_label, const struct bd_plot_series *series,
                                size_t count, struct bd_pixels *ret_pixels, struct bd_error *error);
 

@@ -24,6 +24,7 @@ struct bd_png_header {
 	uint32_t channels; /* of a decoded line */
 };
 
+/* memory_limit_bytes: what one picture may make libpng allocate. -ENOMEM. Free with bd_png_destroy, which takes NULL. */
 BD_MUST_CHECK int bd_png_create(uint64_t memory_limit_bytes, struct bd_png **ret_png, struct bd_error *error);
 void bd_png_destroy(struct bd_png *png);
 

@@ -91,6 +91,7 @@ static inline const uint8_t *bd_read_short_length(const uint8_t *at, const uint8
 	return at[2] < 0x80 ? at + 3 : NULL;
 }
 
+/* The next field of the message: 1; 0 at its end; -EBADMSG with the reason. What is rare is left to bd_fields_next_slow. */
 static inline int bd_fields_next(struct bd_fields *fields, struct bd_field *ret_field, struct bd_error *error)
 {
 	const uint8_t *at = fields->at, *end = fields->end;

@@ -26,6 +26,7 @@ struct bd_shard_index {
 	size_t point_count;
 };
 
+/* Device, inode, size and time: another file, or the same one changed, has another key. */
 struct bd_shard_key bd_shard_key_of(const struct stat *status);
 bool bd_shard_key_equal(const struct bd_shard_key *a, const struct bd_shard_key *b);
 

@@ -30,6 +30,7 @@ bool bd_tfrecord_is_header(const uint8_t header[BD_TFRECORD_HEADER_BYTES], uint6
 BD_MUST_CHECK int bd_tfrecord_check_data(const uint8_t *data, uint64_t length, const uint8_t footer[BD_TFRECORD_FOOTER_BYTES],
                                          struct bd_error *error);
 
+/* What stands before and behind the data. */
 void bd_tfrecord_header(uint64_t length, uint8_t ret_header[BD_TFRECORD_HEADER_BYTES]);
 void bd_tfrecord_footer(const void *data, size_t length, uint8_t ret_footer[BD_TFRECORD_FOOTER_BYTES]);
 

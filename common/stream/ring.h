@@ -132,6 +132,7 @@ struct bd_ring_view;
 BD_MUST_CHECK int bd_ring_view_open_take(int arena, int ctl, int cons, struct bd_ring_view **ret_view, struct bd_error *error);
 void bd_ring_view_close(struct bd_ring_view *view);
 
+/* Slots of the ring, arrays of every batch: checked when the view was opened. */
 uint32_t bd_ring_view_slots(const struct bd_ring_view *view);
 uint32_t bd_ring_view_arrays(const struct bd_ring_view *view);
 

@@ -32,6 +32,7 @@ BD_MUST_CHECK int bd_session_start_take(int socket, bool interruptible, struct b
 /* Ends the connection for forked copies of the socket too, unless `forked`: this process is such a copy. Idempotent. */
 void bd_session_finish(struct bd_session *session, bool forked);
 
+/* Sends one packet without descriptors, waiting where the socket is full. 0, or a negative errno of the socket. */
 BD_MUST_CHECK int bd_session_send(struct bd_session *session, uint16_t type, const ProtobufCMessage *message,
                                   struct bd_error *error);
 

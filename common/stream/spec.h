@@ -29,6 +29,7 @@ BD_MUST_CHECK int bd_stream_spec_check(const struct bd_stream_spec *spec, struct
 /* NULL-terminated, by number. */
 extern const char *const bd_shuffle_names[], *const bd_remainder_names[];
 
+/* "?" for a number that is none. */
 const char *bd_shuffle_name(enum bd_shuffle shuffle);
 const char *bd_remainder_name(enum bd_remainder remainder);
 

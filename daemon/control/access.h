@@ -60,6 +60,7 @@ struct bd_access_list {
 	size_t group_count;
 };
 
+/* Whether the list is unrestricted, or names the peer's user or one of its groups. */
 bool bd_access_list_allows(const struct bd_access_list *list, const struct bd_peer *peer);
 void bd_access_list_finish(struct bd_access_list *list);
 

@@ -31,6 +31,7 @@ void bd_peer_finish(struct bd_peer *peer);
 /* A copy without the pidfd, for work on another thread. -ENOMEM. */
 BD_MUST_CHECK int bd_peer_copy(const struct bd_peer *peer, struct bd_peer *ret_copy);
 
+/* As effective or supplementary group at the time of connecting. */
 bool bd_peer_in_group(const struct bd_peer *peer, gid_t group);
 
 /* The user's name, or its number as text where the host knows no name. May ask a directory server: not on the loop. */

@@ -14,6 +14,7 @@
 /* The listening socket of batchd.socket: *ret_fd = -1 where there is none. -EINVAL for more than one. */
 BD_MUST_CHECK int bd_service_listen_fd(int *ret_fd, struct bd_error *error);
 
+/* READY=1 with a line for `systemctl status`; RELOADING=1, which ready ends; STOPPING=1. */
 void bd_service_ready(const char *status);
 void bd_service_reloading(void);
 void bd_service_stopping(void);

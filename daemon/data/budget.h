@@ -23,6 +23,7 @@ void bd_budget_init(struct bd_budget *budget, uint64_t limit_bytes);
 /* 0, or -ENOMEM: "WHAT needs 1.5 GiB, and of the daemon's 1 GiB (--memory) 700 MiB are free". `what` is the start of that sentence. */
 BD_MUST_CHECK int bd_budget_take(struct bd_budget *budget, uint64_t bytes, const char *what, struct bd_error *error);
 
+/* Gives back what was taken. */
 void bd_budget_give(struct bd_budget *budget, uint64_t bytes);
 
 uint64_t bd_budget_free(const struct bd_budget *budget);

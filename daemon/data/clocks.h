@@ -23,6 +23,7 @@ struct bd_clocks {
 	uint64_t rolled_ns; /* 0 = not started */
 };
 
+/* Worker time of a run; records of a published batch. */
 void bd_clocks_worked(struct bd_clocks *clocks, uint64_t disk_ns, uint64_t decode_ns);
 void bd_clocks_published(struct bd_clocks *clocks, uint64_t records);
 

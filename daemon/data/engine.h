@@ -56,6 +56,7 @@ void bd_engine_relieve(struct bd_engine *engine, uint64_t now_ns);
 /* Bytes given away of the budget, and the budget. Any thread. */
 void bd_engine_memory(const struct bd_engine *engine, uint64_t *ret_used, uint64_t *ret_limit);
 
+/* The configured ones, without those that relieve stuck ones. Any thread. */
 unsigned bd_engine_threads(const struct bd_engine *engine);
 
 #endif

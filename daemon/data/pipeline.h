@@ -123,6 +123,7 @@ struct bd_pipeline_statistics {
 	double records_per_s; /* over the last second or so */
 };
 
+/* The figures as of now. Any thread. */
 void bd_pipeline_statistics(struct bd_pipeline *pipeline, struct bd_pipeline_statistics *ret_statistics);
 
 /*

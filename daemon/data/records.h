@@ -80,6 +80,7 @@ BD_MUST_CHECK int bd_records_settle(struct bd_records *source, struct bd_error *
 BD_MUST_CHECK int bd_records_inflate_file(struct bd_records *source, size_t number, struct bd_shard_cursor *cursor,
                                           struct bd_error *error);
 
+/* Where the record, counted through all shards or files, lies. */
 struct bd_place bd_records_place(const struct bd_records *source, uint64_t record);
 
 /* "FILE: record 17 at byte 81920", the beginning of an error. */

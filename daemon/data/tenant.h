@@ -52,6 +52,7 @@ struct bd_tenant {
 	uint64_t asked; /* the round in which take said no */
 };
 
+/* "Locked" below: between these two, on any thread. Short: every worker takes the lock for each run. */
 void bd_engine_lock(struct bd_engine *engine);
 void bd_engine_unlock(struct bd_engine *engine);
 

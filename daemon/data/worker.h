@@ -47,6 +47,7 @@ uint64_t bd_worker_bytes(uint64_t decoder_limit_bytes);
 /* The decoder, made when first asked for. */
 BD_MUST_CHECK int bd_worker_decoder(struct bd_worker *worker, struct bd_picture_decoder **ret_decoder, struct bd_error *error);
 
+/* The cursor through compressed shards, likewise. */
 BD_MUST_CHECK int bd_worker_cursor(struct bd_worker *worker, struct bd_shard_cursor **ret_cursor, struct bd_error *error);
 
 /* Room for so many views; does nothing where they have been as many before. -ENOMEM. */

@@ -27,6 +27,7 @@ struct bd_bench_result {
 	char bottleneck[16];
 };
 
+/* Opens the stream, warms up, measures. -EINTR, -ENODATA where the stream ends in the warm-up, or what opening says. */
 BD_MUST_CHECK int bd_bench_consume(struct bd_target *target, const struct bd_bench_options *options, bool quiet,
                                    struct bd_bench_result *ret_result, struct bd_error *error);
 

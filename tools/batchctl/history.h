@@ -26,6 +26,7 @@ struct bd_history {
 	uint64_t round;
 };
 
+/* Begins a look at all streams: bd_history_add for each follows. A stream that the look does not meet loses its place. */
 void bd_history_begin(struct bd_history *history);
 
 /* A stream's records so far; returns its rate since the sample before, 0 for the first. */

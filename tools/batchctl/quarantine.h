@@ -8,6 +8,7 @@
 
 #include "common/base/json.h"
 
+/* All records that the stream left out, [{"record", "file", "offset", "reason"}, ...]; the caller owns *ret_list. Errors as of bd_stream_quarantine. */
 BD_MUST_CHECK int bd_quarantine_json(struct bd_stream *stream, json_t **ret_list, struct bd_error *error);
 
 #endif

@@ -27,6 +27,10 @@ struct bd_picture_list {
 	struct bd_idx images; /* (count, height, width) or (count, height, width, 3) */
 };
 
+/*
+ * From a folder of class folders, a file of `path,class` lines, or a pair of IDX files. -EINVAL (nothing in it, a wrong line), -EBADMSG (a wrong IDX file) and what opening says name the file; -ENOMEM. Free
+ * with bd_picture_list_finish.
+ */
 BD_MUST_CHECK int bd_picture_list_of_folder(const char *path, struct bd_picture_list *ret_list, struct bd_error *error);
 BD_MUST_CHECK int bd_picture_list_of_csv(const char *path, struct bd_picture_list *ret_list, struct bd_error *error);
 BD_MUST_CHECK int bd_picture_list_of_idx(const char *images, const char *labels, struct bd_picture_list *ret_list,

@@ -39,6 +39,7 @@ struct bd_record_shape {
 
 struct bd_record_maker;
 
+/* One a thread; list and options are borrowed until it is destroyed. -ENOMEM. */
 BD_MUST_CHECK int bd_record_maker_create(const struct bd_picture_list *list, const struct bd_record_options *options,
                                          struct bd_record_maker **ret_maker, struct bd_error *error);
 void bd_record_maker_destroy(struct bd_record_maker *maker);

@@ -27,6 +27,7 @@ BD_MUST_CHECK int bd_shard_writer_create(struct bd_output_set *set, uint32_t sha
                                          struct bd_error *error);
 void bd_shard_writer_destroy(struct bd_shard_writer *writer);
 
+/* The next record of the order; the bytes are copied. Errors of writing name the file. */
 BD_MUST_CHECK int bd_shard_writer_add(struct bd_shard_writer *writer, const uint8_t *record, size_t length, struct bd_error *error);
 
 /* Ends all shards and names them; *ret_bytes is the size of the files. */

@@ -25,6 +25,7 @@ BD_MUST_CHECK int bd_events_open(const char *folder, uint64_t step, struct bd_ev
 /* Takes NULL. */
 void bd_events_close(struct bd_events *events);
 
+/* The file that is written, borrowed until close. */
 const char *bd_events_path(const struct bd_events *events);
 
 struct bd_event_scalar {
