@@ -242,6 +242,15 @@ void bd_stream_release(struct bd_stream *stream, const struct bd_batch *batch)
 
 /* ---- opening and closing ---- */
 
+static int first_opening(struct bd_stream *stream, struct bd_error *error)
+{
+	int result = bd_stream_go_on_opening(stream, BD_SESSION_FOR_EVER, error);
+	if (result == -ECONNRESET || result == -EPIPE)
+		bd_error_set(error, result, "the daemon went away while it opened '%s'; open it again when the daemon is back",
+		             stream->request.dataset);
+	return result;
+}
+
 int bd_stream_open(struct bd_client *client, const struct bd_stream_request *request, struct bd_stream **ret_stream,
                    struct bd_error *error)
 {
@@ -259,7 +268,7 @@ int bd_stream_open(struct bd_client *client, const struct bd_stream_request *req
 	if (result == 0)
 		result = bd_stream_begin_opening(stream, error);
 	if (result == 0)
-		result = bd_stream_go_on_opening(stream, BD_SESSION_FOR_EVER, error);
+		result = first_opening(stream, error);
 	if (result < 0) {
 		bd_stream_close(stream);
 		return result;

@@ -328,6 +328,7 @@ static void a_daemon_that_dies_while_opening_is_an_error_at_first(void **state)
 	struct bd_stream *stream;
 	struct bd_error error = { .code = 0 };
 	assert_int_equal(bd_stream_open(client, &request, &stream, &error), -ECONNRESET);
+	assert_non_null(strstr(error.text, "went away while it opened '"));
 	assert_int_equal(bd_stream_open(client, &request, &stream, &error), 0);
 	bd_stream_close(stream);
 	bd_client_close(client);
