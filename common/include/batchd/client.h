@@ -187,7 +187,8 @@ BD_PUBLIC void bd_stream_request_init(struct bd_stream_request *ret_request);
 /*
  * Opens a stream and waits until its schema is known; strings of the request are copied. Several streams may be open.
  * `dataset` with a slash, or a file of that name here, is sent as an absolute path; other words are names of the daemon's configuration.
- * -ENOENT, -EACCES, -EINVAL, -ENOMEM, -EDQUOT ...: the daemon's reason in *error. Free with bd_stream_close.
+ * -ENOENT, -EACCES, -EINVAL, -ENOMEM, -EDQUOT ...: the daemon's reason in *error. -ECONNRESET: the daemon went away meanwhile; only a stream that was
+ * open once is opened again by itself. Free with bd_stream_close.
  */
 BD_PUBLIC BD_MUST_CHECK int bd_stream_open(struct bd_client *client, const struct bd_stream_request *request,
                                            struct bd_stream **ret_stream, struct bd_error *error);
