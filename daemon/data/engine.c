@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "common/base/arithmetic.h"
 #include "common/base/clock.h"
@@ -38,6 +39,7 @@ struct bd_engine {
 	struct bd_engine_options options;
 	char *cache_folder, *quarantine_folder;
 	struct bd_budget budget;
+	_Atomic int64_t descriptors;
 	uint64_t decoder_bytes; /* of one worker */
 	struct seat *seats; /* options.threads of them, and behind these BD_ENGINE_SPARES */
 
@@ -67,6 +69,11 @@ void bd_engine_unlock(struct bd_engine *engine)
 struct bd_budget *bd_engine_budget(struct bd_engine *engine)
 {
 	return &engine->budget;
+}
+
+_Atomic int64_t *bd_engine_descriptors(struct bd_engine *engine)
+{
+	return &engine->descriptors;
 }
 
 const struct bd_engine_options *bd_engine_options(const struct bd_engine *engine)
@@ -385,6 +392,14 @@ static int start_threads(struct bd_engine *engine, struct bd_error *error)
 	return result;
 }
 
+static int64_t descriptors_for_shards(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return INT32_MAX;
+	return (int64_t)bd_min_u64(limit.rlim_cur / 2, INT32_MAX);
+}
+
 int bd_engine_create(const struct bd_engine_options *options, struct bd_engine **ret_engine, struct bd_error *error)
 {
 	struct bd_engine *engine = calloc(1, sizeof *engine);
@@ -392,6 +407,7 @@ int bd_engine_create(const struct bd_engine_options *options, struct bd_engine *
 		return bd_error_set(error, -ENOMEM, "out of memory");
 	pthread_mutex_init(&engine->lock, NULL);
 	pthread_cond_init(&engine->work, NULL);
+	atomic_init(&engine->descriptors, descriptors_for_shards());
 	int result = copy_options(engine, options, error);
 	if (result == 0)
 		result = check_host(engine->options.memory_bytes, error);

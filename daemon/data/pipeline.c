@@ -405,6 +405,7 @@ static int init(struct bd_pipeline *pipeline, struct bd_error *error)
 	result = bd_records_init(&pipeline->source, pipeline->dataset, pipeline->identities, options->cache_folder, error);
 	if (result < 0)
 		return result;
+	pipeline->source.descriptors = bd_engine_descriptors(pipeline->engine);
 	/* How long an index is, is known when it is built: until prepare takes its bytes, what is free now is the bound for each. */
 	uint64_t limit = bd_min_u64(bd_budget_free(bd_engine_budget(pipeline->engine)), BD_SHARD_INDEX_MEMORY_BYTES);
 	if (pipeline->quota_bytes)

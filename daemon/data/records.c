@@ -30,8 +30,11 @@ void bd_records_finish(struct bd_records *source)
 	for (size_t i = 0; i < source->file_count; i++) {
 		bd_shard_index_destroy(source->files[i].index);
 		free(source->files[i].inflated);
-		if (source->files[i].fd >= 0)
+		if (source->files[i].fd >= 0) {
 			close(source->files[i].fd);
+			if (source->descriptors)
+				atomic_fetch_add_explicit(source->descriptors, 1, memory_order_relaxed);
+		}
 	}
 	free(source->files);
 	*source = (struct bd_records){ 0 };
@@ -94,6 +97,17 @@ static int open_index(struct bd_records *source, size_t number, int fd, struct b
 	return result;
 }
 
+/* May one more file stay open? relaxed: a number, which guards nothing. */
+static bool keep_open(struct bd_records *source, size_t number)
+{
+	if (number >= BD_RECORDS_OPEN_FILES)
+		return false;
+	if (!source->descriptors || atomic_fetch_sub_explicit(source->descriptors, 1, memory_order_relaxed) > 0)
+		return true;
+	atomic_fetch_add_explicit(source->descriptors, 1, memory_order_relaxed);
+	return false;
+}
+
 int bd_records_open_file(struct bd_records *source, size_t number, struct bd_error *error)
 {
 	struct bd_records_file *file = &source->files[number];
@@ -107,7 +121,7 @@ int bd_records_open_file(struct bd_records *source, size_t number, struct bd_err
 		result = open_index(source, number, fd, error);
 	else
 		atomic_fetch_add_explicit(&source->bytes_done, (uint64_t)file->key.st_size, memory_order_relaxed);
-	if (result == 0 && shard && number < BD_RECORDS_OPEN_FILES)
+	if (result == 0 && shard && keep_open(source, number))
 		file->fd = fd;
 	else
 		close(fd);

@@ -24,7 +24,7 @@
 /* Rare enough to cost nothing, often enough that little is trained on mixed data. */
 #define BD_RECORDS_CHECK_NS (200 * BD_NS_PER_MS)
 
-/* Shards beyond this number are opened for each use: descriptors are for sessions too. */
+/* Shards beyond this number, or beyond `descriptors`, are opened for each use: descriptors are for sessions too. */
 #define BD_RECORDS_OPEN_FILES 512
 
 struct bd_records_file {
@@ -41,6 +41,7 @@ struct bd_records {
 	const struct bd_file_identity *identities;
 	const char *cache_folder;
 	uint64_t index_limit_bytes; /* memory that the index of one shard may take; 0: BD_SHARD_INDEX_MEMORY_BYTES */
+	_Atomic int64_t *descriptors; /* how many files all streams together may still keep open; set after init, NULL: no bound */
 	size_t file_count;
 	struct bd_records_file *files;
 	_Atomic uint64_t bytes_done, bytes_total;

@@ -79,6 +79,13 @@ grep -q "no records" "$WORK/empty.log" || fail "empty: $(cat "$WORK/empty.log")"
 read_batches small "$WORK/gzip/t.yaml" --memory 1MiB --threads 1 && fail "1 MiB suffices"
 grep -q -- "--memory" "$WORK/small.log" || fail "small: $(cat "$WORK/small.log")"
 
+# more shards than descriptors
+mkdir "$WORK/shards"
+for i in $(seq 100 350); do ln "$WORK/gzip/t-00000-of-00004.tfrecord" "$WORK/shards/$i.tfrecord"; done
+sed 's/^shards:.*/shards: "*.tfrecord"/' "$WORK/gzip/t.yaml" >"$WORK/shards/t.yaml"
+(ulimit -n 96 && read_batches many "$WORK/shards/t.yaml" --start 0:1250) || fail "251 shards with 96 descriptors: $(cat "$WORK/many.log")"
+[ "$(grep -c '"rows":500' "$WORK/many")" = 5 ] || fail "251 shards: $(grep -c '"rows":500' "$WORK/many") batches, not 5"
+
 # the memory bound holds (sanitizers need memory of their own)
 case $bin in
 *release/bin | *debug/bin)
