@@ -171,6 +171,14 @@ static int leave_out(struct run *run, struct bd_error *error)
 	return 0;
 }
 
+/* A file that is being written has no name yet: the output is named. */
+static int name_output(const struct run *run, int status, struct bd_error *error)
+{
+	if (status)
+		bd_error_prefix(error, "%s/%s", run->convert->folder, run->convert->name);
+	return status;
+}
+
 static int convert_all(struct run *run, struct bd_error *error)
 {
 	for (;;) {
@@ -185,7 +193,7 @@ static int convert_all(struct run *run, struct bd_error *error)
 		if (status == -EBADMSG) {
 			status = leave_out(run, error);
 		} else if (!status) {
-			status = bd_shard_writer_add(run->writer, bytes, length, error);
+			status = name_output(run, bd_shard_writer_add(run->writer, bytes, length, error), error);
 			note_shape(run, shape);
 			run->result.records++;
 		}
@@ -236,6 +244,7 @@ static int finish(struct run *run, struct bd_error *error)
 	int status = bd_shard_writer_end(run->writer, convert->name, &run->result.shards, &run->result.bytes, error);
 	if (!status)
 		status = write_dataset_file(run, error);
+	status = name_output(run, status, error);
 	size_t room = strlen(convert->name) + sizeof ".yaml";
 	char *file = status ? NULL : malloc(room);
 	if (!status && !file)

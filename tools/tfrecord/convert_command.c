@@ -114,7 +114,7 @@ static int check_usage(const struct arguments *arguments, const struct bd_argume
 	if (arguments->given_filter && !arguments->given_resize)
 		return bd_error_set(error, -EINVAL, "--filter belongs to --resize");
 	if (!strcmp(arguments->image_key, arguments->label_key) || !*arguments->image_key || !*arguments->label_key)
-		return bd_error_set(error, -EINVAL, "--image-key and --label-key are two different names");
+		return bd_error_set(error, -EINVAL, "--image-key and --label-key are two different names, neither of them empty");
 	int status = check_name(bd_path_base(arguments->output), error);
 	return status || !arguments->mean ? status : check_mean(arguments->mean, error);
 }

@@ -198,7 +198,8 @@ static int read_rows(const char *name, char *text, struct row **ret_rows, size_t
 {
 	struct row *rows = NULL;
 	size_t count = 0, line_number = 0;
-	for (char *line = text, *next; *line; line = next) {
+	/* what some programs put before UTF-8 */
+	for (char *line = text + (strncmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0), *next; *line; line = next) {
 		size_t length = strcspn(line, "\n");
 		next = line + length + (line[length] == '\n');
 		line[length] = 0;

@@ -384,13 +384,15 @@ static void grey_ones_among_them_do_not_lose_the_size(void **state)
 static void a_csv_list_is_read_with_quotes(void **state)
 {
 	const char *folder = *state;
-	static const char text[] = "b/1.png,zebra\r\n\"odd, \"\"name\"\".png\",\"ant\"\n\n/abs/x.png,zebra";
+	static const char text[] = "\xef\xbb\xbf" /* as spreadsheets write it */
+				   "b/1.png,zebra\r\n\"odd, \"\"name\"\".png\",\"ant\"\n\n/abs/x.png,zebra";
 	write_file(under(folder, "list.csv"), text, sizeof text - 1);
 	struct bd_picture_list list;
 	assert_int_equal(bd_picture_list_of_csv(under(folder, "list.csv"), &list, NULL), 0);
 	assert_int_equal(list.count, 3);
 	assert_int_equal(list.class_count, 2);
 	assert_string_equal(list.classes[0], "ant");
+	assert_string_equal(list.paths[0], under(folder, "b/1.png"));
 	assert_string_equal(list.paths[1], under(folder, "odd, \"name\".png"));
 	assert_string_equal(list.paths[2], "/abs/x.png");
 	assert_true(list.labels[0] == 1 && list.labels[1] == 0 && list.labels[2] == 1);
