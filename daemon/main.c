@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/arithmetic.h"
+#include "common/base/json.h"
 #include "common/base/options.h"
 #include "daemon/control/config.h"
 #include "daemon/control/log.h"
@@ -81,6 +82,21 @@ static int find_datasets(const struct bd_config *config, struct bd_error *error)
 	return 0;
 }
 
+/* The result of --check. */
+static int tell_good(const struct line *line, const struct bd_config *config, const struct bd_arguments *arguments,
+                     struct bd_error *error)
+{
+	if (arguments->json)
+		return bd_json_print_line(stdout,
+		                          json_pack("{s:o, s:b, s:I}", "config",
+		                                    bd_json_text(line->config_path, strlen(line->config_path)), "good", 1,
+		                                    "datasets", (json_int_t)config->dataset_count),
+		                          error);
+	if (!arguments->quiet)
+		fprintf(stderr, "%s: good; datasets: %zu\n", line->config_path, config->dataset_count);
+	return 0;
+}
+
 /* Says itself what goes wrong: a private daemon's client may have said it already. */
 static int run(const struct line *line, struct bd_config *config_take, struct bd_error *error)
 {
@@ -146,8 +162,8 @@ int main(int argc, char **argv)
 	int result = make_config(&line, &config, &error);
 	if (result == 0 && line.check) {
 		result = bd_config_check_datasets(&config, &error);
-		if (result == 0 && !arguments.quiet)
-			printf("%s: good, %zu datasets\n", line.config_path, config.dataset_count);
+		if (result == 0)
+			result = tell_good(&line, &config, &arguments, &error);
 		bd_config_finish(&config);
 	} else if (result == 0 && !line.config_path && find_datasets(&config, &error) < 0) {
 		/* By hand a mistake is told at once; a service starts also when a disk is not mounted yet. */

@@ -158,6 +158,15 @@ static bool take_common(const struct bd_command *command, const char *name, stru
 	return true;
 }
 
+static bool is_common(const char *name, size_t length)
+{
+	static const char *const names[] = { "help", "version", "json", "quiet" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strlen(names[i]) == length && !strncmp(names[i], name, length))
+			return true;
+	return false;
+}
+
 /* argv[*at] is an option; moves *at to its last word. */
 static int take_option(const struct bd_command *command, int argc, char **argv, int *at, struct bd_arguments *arguments,
                        struct bd_error *error)
@@ -166,6 +175,8 @@ static int take_option(const struct bd_command *command, int argc, char **argv, 
 	size_t length = equals ? (size_t)(equals - name) : strlen(name);
 	if (!equals && take_common(command, name, arguments))
 		return 0;
+	if (equals && is_common(name, length))
+		return bd_error_set(error, -EINVAL, "--%.*s takes no value", (int)length, name);
 	const struct bd_option *option = find(command, name, length);
 	if (!option)
 		return unknown(command, name, length, error);

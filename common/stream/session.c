@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -37,7 +38,16 @@ int bd_session_connect(const char *path, int *ret_socket, struct bd_error *error
 		return 0;
 	}
 	int code = -errno;
+	struct stat status;
 	close(fd);
+	if (stat(path, &status) == 0 && !S_ISSOCK(status.st_mode))
+		return bd_error_set(error, code, "socket %s: is no socket, but a %s", path,
+		                    S_ISDIR(status.st_mode) ? "folder" : "file");
+	if (code == -EACCES)
+		return bd_error_set(error, code,
+		                    "socket %s: you may not connect to it; its owner, or 'socket: {mode, group}' of its daemon's "
+		                    "configuration, says who may",
+		                    path);
 	if (code == -ENOENT || code == -ECONNREFUSED)
 		return bd_error_set(error, code,
 		                    "socket %s: no batchd listens there; start one with 'batchd --socket %s --dataset "

@@ -167,6 +167,8 @@ static int read_dataset(const char *folder, const char *name, const struct bd_ya
 	static const char *const keys[] = { "file", "allow", NULL };
 	if (!good_name(name))
 		return bd_yaml_error(node, error, "a dataset's name has 1 to %d characters and no '/'", BD_DATASET_NAME_MAX);
+	if (bd_yaml_kind(node) != BD_YAML_MAPPING)
+		return bd_yaml_error(node, error, "dataset '%s' is a mapping: {file: FILE.yaml}", name);
 	int result = bd_yaml_check_keys(node, "the dataset", keys, error);
 	if (result < 0)
 		return result;
@@ -269,6 +271,8 @@ static int read_socket(const char *folder, const struct bd_yaml_node *node, stru
 		result = bd_yaml_get_text(path, "path", &text, error);
 		if (result < 0)
 			return result;
+		if (!*text)
+			return bd_yaml_error(path, error, "'path' is empty");
 		config->socket_path = bd_path_join(folder, text);
 		if (!config->socket_path)
 			return no_memory(error);

@@ -94,6 +94,9 @@ static int bind_file(int fd, const struct sockaddr_un *address, const struct bd_
 int bd_listener_open(const struct bd_listener_options *options, struct bd_listener *ret_listener, struct bd_error *error)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	/* the kernel would choose an abstract name for it */
+	if (!options->path[0])
+		return bd_error_set(error, -EINVAL, "the socket's path is empty: give --socket PATH");
 	if (strlen(options->path) >= sizeof address.sun_path)
 		return bd_error_set(error, -ENAMETOOLONG, "%s: a socket's path has at most %zu characters", options->path,
 		                    sizeof address.sun_path - 1);

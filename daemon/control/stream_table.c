@@ -78,6 +78,15 @@ static bool differ_text(const char *word, const char *group, const char *asked, 
 	return true;
 }
 
+static bool differ_ns(const char *word, uint64_t group, uint64_t asked, char *ret_text, size_t size)
+{
+	if (group == asked)
+		return false;
+	snprintf(ret_text, size, "%s (%gs in the group, %gs asked for)", word, (double)group / BD_NS_PER_S,
+	         (double)asked / BD_NS_PER_S);
+	return true;
+}
+
 bool bd_spec_difference(const struct bd_stream_spec *group, const struct bd_stream_spec *asked, char *ret_text, size_t size)
 {
 	return differ_u64("batch", group->batch, asked->batch, ret_text, size) ||
@@ -91,7 +100,7 @@ bool bd_spec_difference(const struct bd_stream_spec *group, const struct bd_stre
 	       differ_u64("slots", group->slots, asked->slots, ret_text, size) ||
 	       differ_u64("cache", group->cache_bytes, asked->cache_bytes, ret_text, size) ||
 	       differ_u64("share_start", group->share_start, asked->share_start, ret_text, size) ||
-	       differ_u64("share_timeout (ns)", group->share_timeout_ns, asked->share_timeout_ns, ret_text, size);
+	       differ_ns("share_timeout", group->share_timeout_ns, asked->share_timeout_ns, ret_text, size);
 }
 
 static struct bd_live *find_group(const struct bd_stream_table *table, uid_t uid, const char *group)

@@ -73,6 +73,10 @@ expect 2 "$batchctl" preview "$data"
 socket=$WORK/socket
 expect 1 "$batchctl" status --connect "$socket"
 holds err "$socket" 'no batchd listens there'
+expect 1 "$batchctl" status --connect "$data"
+holds err "is no socket, but a file"
+expect 2 "$batchctl" status --connect "$socket" --json=1
+holds err '--json takes no value'
 expect 1 "$batchctl" status
 holds err '--connect'
 "$bin/batchd" --socket "$socket" --dataset small="$data" --memory 256MiB 2>"$WORK/log" &

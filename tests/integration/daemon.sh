@@ -74,6 +74,7 @@ check "--help" "$bin/batchd" --help
 check "--version" "$bin/batchd" --version
 refuses "an unknown option names the nearest" 2 "did you mean '--socket'" "$bin/batchd" --soket x
 refuses "no socket at all" 2 "give --socket PATH" "$bin/batchd"
+refuses "a socket without a name" 1 "path is empty" "$bin/batchd" --socket ""
 refuses "a dataset without a name" 2 "NAME=FILE" "$bin/batchd" --socket "$socket" --dataset "$pets"
 refuses "a dataset of the command line that is missing" 1 "dataset 'p'" "$bin/batchd" --socket "$socket" --dataset "p=$pets.missing"
 refuses "memory that the host does not have" 1 "memory" "$bin/batchd" --socket "$socket" --memory 900TiB
@@ -89,6 +90,7 @@ quota: {streams: 2}
 metrics: {listen: "127.0.0.1:0"}
 Y
 check "--check of a good file" "$bin/batchd" --config "$WORK/batchd.yaml" --check
+check "--check for programs" sh -c "'$bin/batchd' --config '$WORK/batchd.yaml' --check --json | grep -qx '{\"config\":\"$WORK/batchd.yaml\",\"good\":true,\"datasets\":2}'"
 sed 's/quota:/quotta:/' "$WORK/batchd.yaml" >"$WORK/typo.yaml"
 refuses "--check of a typo: line and nearest key" 1 "line 6: unknown key 'quotta'.*did you mean 'quota'" "$bin/batchd" --config "$WORK/typo.yaml" --check
 sed 's|data/pets|data/nothing|' "$WORK/batchd.yaml" >"$WORK/missing.yaml"

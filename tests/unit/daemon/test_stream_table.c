@@ -219,7 +219,8 @@ static void each_shared_word_that_differs_is_named(void **state)
 	CHECK(slots, 9, "slots");
 	CHECK(cache_bytes, 9, "cache");
 	CHECK(share_start, 9, "share_start");
-	CHECK(share_timeout_ns, 9, "share_timeout");
+	CHECK(share_timeout_ns, 300000000, "share_timeout");
+	assert_string_equal(text, "share_timeout (0s in the group, 0.3s asked for)");
 #undef CHECK
 }
 
