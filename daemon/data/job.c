@@ -41,6 +41,8 @@ void bd_job_open(struct bd_job *job, const struct bd_slot *slot, const struct bd
 	job->batch = *batch;
 	job->next = *next;
 	job->claim.count = 0;
+	job->hoarded = NULL;
+	job->window = NULL;
 	job->handed = job->running = 0;
 	job->finished = false;
 	job->error.code = 0;

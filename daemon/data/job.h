@@ -29,12 +29,17 @@ struct bd_fault {
 	char reason[200];
 };
 
+struct bd_hoard_window;
+struct bd_hoarded;
+
 struct bd_job {
 	/* set when the job is opened */
 	struct bd_slot slot;
 	struct bd_order_batch batch;
 	struct bd_order_position next; /* the position behind it */
 	struct bd_readahead_claim claim; /* for the first run to ask for */
+	const struct bd_hoarded *hoarded; /* its records that are inflated already, one a row; NULL: none */
+	struct bd_hoard_window *window; /* that they are in */
 	/* the engine's lock */
 	uint32_t handed; /* rows given to workers */
 	uint32_t running; /* runs that are out */

@@ -180,12 +180,16 @@ static struct bd_job *open_job(struct bd_pipeline *pipeline)
 		settle_jobs(pipeline);
 		return NULL;
 	}
+	if (pipeline->hoard.on && !bd_hoard_is_ready(&pipeline->hoard))
+		return NULL;
 	if (pipeline->job_count == pipeline->slots || bd_ring_reserve(pipeline->ring, &slot) < 0) {
 		bd_pipeline_watch_ring(pipeline, bd_now_ns(), true);
 		return NULL;
 	}
 	struct bd_job *job = job_at(pipeline, pipeline->job_count++);
 	bd_job_open(job, &slot, &batch, &next);
+	if (pipeline->hoard.on)
+		job->hoarded = bd_hoard_open(&pipeline->hoard, &job->window);
 	pipeline->position = next;
 	job->claim = bd_readahead_claim(&pipeline->readahead, &pipeline->order, next, bd_now_ns());
 	if (pipeline->clocks.full_since_ns)
@@ -210,7 +214,7 @@ static uint32_t run_rows(const struct bd_pipeline *pipeline, const struct bd_job
 	uint32_t rows = job->batch.rows - job->handed;
 	uint64_t threads = bd_engine_threads(pipeline->engine);
 	uint64_t share = ((uint64_t)job->batch.rows * (pipeline->slots - 1) + threads - 1) / threads;
-	if (!pipeline->source.compressed || pipeline->inflates) {
+	if (!pipeline->source.compressed || pipeline->inflates || pipeline->hoard.on) {
 		uint64_t wanted = pipeline->row_ns ? RUN_NS / pipeline->row_ns
 		                                   : (job->batch.rows + 2 * threads - 1) / (2 * threads);
 		share = bd_min_u64(share, bd_max_u64(wanted, 1));
@@ -221,11 +225,6 @@ static uint32_t run_rows(const struct bd_pipeline *pipeline, const struct bd_job
 
 static bool take_rows(struct bd_pipeline *pipeline, struct bd_run *ret_run)
 {
-	if (!pipeline->started || !pipeline->consumers || pipeline->failing)
-		return false;
-	if ((!pipeline->row_ns || bd_readahead_is_slow(&pipeline->readahead, bd_now_ns())) &&
-	    !bd_tenant_may_block(&pipeline->tenant))
-		return false;
 	struct bd_job *job = pipeline->job_count ? job_at(pipeline, pipeline->job_count - 1) : NULL;
 	while (!job || job->handed == job->batch.rows) {
 		if (pipeline->last_opened)
@@ -242,6 +241,20 @@ static bool take_rows(struct bd_pipeline *pipeline, struct bd_run *ret_run)
 	job->handed += ret_run->count;
 	job->running++;
 	return true;
+}
+
+/* Rows first: they are what a consumer waits for. */
+static bool take_flow(struct bd_pipeline *pipeline, struct bd_run *ret_run)
+{
+	if (!pipeline->started || !pipeline->consumers || pipeline->failing)
+		return false;
+	if ((!pipeline->row_ns || bd_readahead_is_slow(&pipeline->readahead, bd_now_ns())) &&
+	    !bd_tenant_may_block(&pipeline->tenant))
+		return false;
+	if (take_rows(pipeline, ret_run))
+		return true;
+	return pipeline->phase == BD_PHASE_FLOW && pipeline->hoard.on && !pipeline->last_opened &&
+	       bd_hoard_take(&pipeline->hoard, pipeline->position, ret_run);
 }
 
 static bool take_files(struct bd_pipeline *pipeline, struct bd_run *ret_run)
@@ -268,7 +281,7 @@ static bool take(struct bd_tenant *tenant, struct bd_run *ret_run)
 		pipeline->prepare_handed = true;
 		return true;
 	case BD_PHASE_FLOW:
-		return take_rows(pipeline, ret_run);
+		return take_flow(pipeline, ret_run);
 	case BD_PHASE_OVER:
 		break;
 	}
@@ -299,6 +312,8 @@ static void work(struct bd_tenant *tenant, struct bd_worker *worker, struct bd_r
 	struct bd_pipeline *pipeline = of_tenant(tenant);
 	if (run->job)
 		bd_pipeline_work_rows(pipeline, worker, run);
+	else if (run->window)
+		run->error.code = bd_hoard_work(&pipeline->hoard, &pipeline->source, &pipeline->order, worker, run);
 	else if (run->count && pipeline->inflates)
 		work_inflation(pipeline, worker, run);
 	else if (run->count)
@@ -320,6 +335,8 @@ static void finish_rows(struct bd_pipeline *pipeline, const struct bd_run *run)
 {
 	struct bd_job *job = run->job;
 	job->running--;
+	if (job->window)
+		bd_hoard_give_back(job->window, run->count);
 	job->finished = job->finished || run->job_done;
 	if (run->error.code && !job->error.code)
 		job->error = run->error;
@@ -333,6 +350,16 @@ static void finish_rows(struct bd_pipeline *pipeline, const struct bd_run *run)
 	settle_jobs(pipeline);
 	if (pipeline->phase == BD_PHASE_FLOW)
 		bd_pipeline_watch_ring(pipeline, bd_now_ns(), false);
+}
+
+static void finish_window(struct bd_pipeline *pipeline, const struct bd_run *run)
+{
+	if (run->error.code) {
+		fail(pipeline, &run->error);
+		return;
+	}
+	bd_hoard_finish_run(&pipeline->hoard, run);
+	bd_clocks_worked(&pipeline->clocks, run->disk_ns, 0);
 }
 
 static void finish_files(struct bd_pipeline *pipeline, const struct bd_run *run)
@@ -352,6 +379,8 @@ static bool finish(struct bd_tenant *tenant, const struct bd_run *run)
 	struct bd_pipeline *pipeline = of_tenant(tenant);
 	if (run->job) {
 		finish_rows(pipeline, run);
+	} else if (run->window) {
+		finish_window(pipeline, run);
 	} else if (run->count) {
 		finish_files(pipeline, run);
 	} else if (run->error.code) {

@@ -21,6 +21,7 @@
 #include "common/stream/ring.h"
 #include "daemon/data/cache.h"
 #include "daemon/data/clocks.h"
+#include "daemon/data/hoard.h"
 #include "daemon/data/job.h"
 #include "daemon/data/layout.h"
 #include "daemon/data/pipeline.h"
@@ -68,6 +69,7 @@ struct bd_pipeline {
 	struct bd_ring *ring;
 	struct bd_cache cache;
 	struct bd_readahead readahead; /* parts of it under the lock */
+	struct bd_hoard hoard; /* likewise; on where compressed shards are not kept uncompressed */
 	uint32_t slots;
 	bool inflates; /* compressed shards are kept uncompressed */
 	uint64_t memory_bytes; /* taken of the budget */

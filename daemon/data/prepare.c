@@ -145,6 +145,20 @@ static int plan_inflation(struct bd_pipeline *pipeline, struct bd_error *error)
 	return take(pipeline, bytes, "the uncompressed shards", error);
 }
 
+/*
+ * Compressed shards that did not fit: half of what is left takes their records ahead. In their own order there is nothing to be saved, and
+ * what the cache keeps decoded would be inflated for nothing.
+ */
+static int make_hoard(struct bd_pipeline *pipeline, struct bd_error *error)
+{
+	uint64_t bytes = bd_min_u64(left(pipeline) / 2, BD_HOARD_WINDOWS * pipeline->source.inflated_bytes);
+	if (!pipeline->source.compressed || pipeline->inflates || pipeline->cache.places ||
+	    pipeline->spec.shuffle == BD_SHUFFLE_NONE)
+		return 0;
+	int result = bd_hoard_init(&pipeline->hoard, &pipeline->source, pipeline->rank_rows, bytes, error);
+	return result == 0 && pipeline->hoard.on ? take(pipeline, bytes, "records inflated ahead", error) : result;
+}
+
 static void make_figures(struct bd_pipeline *pipeline)
 {
 	pipeline->layout.schema.records = pipeline->source.records;
@@ -172,6 +186,8 @@ int bd_pipeline_prepare(struct bd_pipeline *pipeline, struct bd_error *error)
 	if (result == 0)
 		result = make_cache(pipeline, error);
 	if (result == 0)
+		result = make_hoard(pipeline, error);
+	if (result == 0)
 		make_figures(pipeline);
 	return result;
 }
@@ -187,6 +203,7 @@ void bd_pipeline_unprepare(struct bd_pipeline *pipeline)
 		free(pipeline->buffers[i]);
 	free(pipeline->buffers);
 	bd_cache_finish(&pipeline->cache);
+	bd_hoard_finish(&pipeline->hoard);
 	bd_row_plan_finish(&pipeline->plan);
 	bd_layout_finish(&pipeline->layout);
 	bd_budget_give(bd_engine_budget(pipeline->engine), pipeline->memory_bytes);

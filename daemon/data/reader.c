@@ -129,7 +129,7 @@ int bd_reader_fill(struct bd_records *source, struct bd_worker *worker, uint8_t 
 	while (done < count) {
 		size_t taken;
 		uint64_t bytes;
-		if (items[done].place.damage) {
+		if (items[done].place.damage || items[done].data) {
 			done++;
 			continue;
 		}

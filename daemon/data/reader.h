@@ -23,7 +23,8 @@ struct bd_read_item {
 	uint64_t epoch, record;
 	uint32_t row;
 	struct bd_place place;
-	const uint8_t *data; /* place.length bytes, and behind them the footer where it comes from a shard */
+	const uint8_t *
+		data; /* not NULL before reading: it is there already. place.length bytes, and behind them the footer where it comes from a shard */
 };
 
 /* Records that lie so near to one another are read together, with what is between them. */

@@ -139,7 +139,12 @@ static void look_up(struct rows *rows, uint32_t first, uint32_t count)
 			rows->run->cache_hits++;
 			continue;
 		}
-		item->place = bd_records_place(&pipeline->source, item->record);
+		if (rows->job->hoarded) {
+			item->place = rows->job->hoarded[row].place;
+			item->data = rows->job->hoarded[row].data;
+		} else {
+			item->place = bd_records_place(&pipeline->source, item->record);
+		}
 		rows->count++;
 	}
 	/* A compressed shard is inflated forward: in the order of the places each of them once for all of the run's rows. */

@@ -23,6 +23,7 @@ struct bd_worker;
 /* A run of rows of one job (or, while indexing, of shards), on its way through one worker. */
 struct bd_run {
 	void *job;
+	void *window; /* NULL, or what the run inflates ahead (hoard.h); job is NULL then */
 	uint32_t first, count;
 	bool lasts; /* set by take: it may keep its worker for minutes (an index that has to be built) */
 	bool job_done; /* set by work: this run held the last rows of its job */

@@ -41,6 +41,11 @@ for shuffle in none window global; do
 	read_batches $shuffle-gzip "$WORK/gzip/t.yaml" --shuffle $shuffle || fail "gzip: $(cat "$WORK/$shuffle-gzip.log")"
 	cmp -s "$WORK/$shuffle-1" "$WORK/$shuffle-gzip" || fail "$shuffle: gzip shards give other batches"
 done
+# also where the uncompressed shards (7.8 MB) do not fit, and records are inflated ahead in windows
+for shuffle in window global; do
+	read_batches $shuffle-small "$WORK/gzip/t.yaml" --shuffle $shuffle --threads 2 --memory 28MiB || fail "gzip in little memory: $(cat "$WORK/$shuffle-small.log")"
+	cmp -s "$WORK/$shuffle-1" "$WORK/$shuffle-small" || fail "$shuffle: gzip shards in little memory give other batches"
+done
 cmp -s "$WORK/none-1" "$WORK/global-1" && fail "global shuffle is the records' own order"
 
 # any start is the rest of the stream
