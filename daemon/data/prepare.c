@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/arithmetic.h"
+#include "common/base/units.h"
 #include "common/record/tfrecord.h"
 #include "common/stream/spec.h"
 #include "daemon/data/engine_parts.h"
@@ -25,11 +26,14 @@ static int out_of_memory(struct bd_error *error)
 /* Takes of the daemon's memory and of the user's quota; what was taken is given back by unprepare. */
 static int take(struct bd_pipeline *pipeline, uint64_t bytes, const char *what, struct bd_error *error)
 {
-	if (pipeline->quota_bytes && bytes > pipeline->quota_bytes - bd_min_u64(pipeline->memory_bytes, pipeline->quota_bytes))
-		return bd_error_set(error, -EDQUOT, "%s: %.1f MiB are needed, and of your quota of memory %.1f MiB are left", what,
-		                    (double)bytes / 1048576.0,
-		                    (double)(pipeline->quota_bytes - bd_min_u64(pipeline->memory_bytes, pipeline->quota_bytes)) /
-		                            1048576.0);
+	uint64_t of_quota = pipeline->quota_bytes - bd_min_u64(pipeline->memory_bytes, pipeline->quota_bytes);
+	if (pipeline->quota_bytes && bytes > of_quota) {
+		char needed[32], rest[32];
+		bd_format_size(bytes, needed, sizeof needed);
+		bd_format_size(of_quota, rest, sizeof rest);
+		return bd_error_set(error, -EDQUOT, "%s: %s are needed, and of your quota of memory %s are left", what, needed,
+		                    rest);
+	}
 	int result = bd_budget_take(bd_engine_budget(pipeline->engine), bytes, what, error);
 	if (result == 0)
 		pipeline->memory_bytes += bytes;

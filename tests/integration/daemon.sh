@@ -199,6 +199,12 @@ kill $readers
 # shellcheck disable=SC2086
 wait $readers 2>/dev/null
 
+sed 's/^quota:.*/quota: {memory: 20KiB}/' "$WORK/batchd.yaml" | grep -v '^threads: many' >"$WORK/quota.yaml"
+stop TERM 5
+start --config "$WORK/quota.yaml"
+refuses "quota of memory, in sizes that can be read" 1 "[0-9.]* [KM]iB are needed, and of your quota of memory [0-9.]* KiB are left" \
+	"$bin/batchctl" read animals --connect "$socket" --batch 10000 --batches 1
+
 # ---- ends ----
 
 # "At once" is less than the 20 s of draining; a loaded machine may take some seconds.
