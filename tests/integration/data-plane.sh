@@ -61,6 +61,35 @@ done
 read_batches rank0 "$WORK/plain/t.yaml" --world 2 --rank 0 && read_batches rank1 "$WORK/plain/t.yaml" --world 2 --rank 1 || fail "ranks"
 [ "$(batches rank0 | grep -c '"rows":250')" = 20 ] || fail "rank 0 has not half of each batch"
 
+# whatever the remainder and wherever they begin: the ranks' rows, put together, are the batches of a single reader
+printf 'shards: "t-*.tfrecord"\nfeatures: {label: {type: int64}}\n' >"$WORK/plain/labels.yaml"
+read_records() {    # OUTPUT OPTIONS...: batches of 498; the record numbers, a line a batch
+	output=$1
+	shift
+	timeout 120 "$bin/batchctl" read "$WORK/plain/labels.yaml" --shuffle global --epochs 2 --batch 498 --json --quiet "$@" \
+		>"$WORK/ranks.json" 2>"$WORK/ranks.log" || fail "$*: $(cat "$WORK/ranks.log")"
+	sed -n 's/.*"records":\[\([0-9,]*\)\].*/\1/p' "$WORK/ranks.json" >"$WORK/$output"
+}
+for remainder in drop short carry; do
+	read_records whole --remainder $remainder
+	for start in 0:0 0:20 1:3; do
+		[ $remainder != drop ] || [ $start != 0:20 ] || continue
+		read_records rest --remainder $remainder --start $start
+		[ "$(wc -l <"$WORK/rest")" -gt 10 ] || fail "$remainder, start $start: $(wc -l <"$WORK/rest") batches"
+		tail -n "$(wc -l <"$WORK/rest")" "$WORK/whole" | cmp -s - "$WORK/rest" || fail "$remainder, start $start: not the rest"
+		read_records of2-0 --remainder $remainder --start $start --world 2 --rank 0
+		read_records of2-1 --remainder $remainder --start $start --world 2 --rank 1
+		read_records of3-0 --remainder $remainder --start $start --world 3 --rank 0
+		read_records of3-1 --remainder $remainder --start $start --world 3 --rank 1
+		read_records of3-2 --remainder $remainder --start $start --world 3 --rank 2
+		for world in 2 3; do
+			# a rank may have no row of a short batch
+			paste -d, "$WORK/of$world"-? | sed 's/,,*/,/g; s/,$//' | cmp -s - "$WORK/rest" ||
+				fail "$remainder, start $start: $world ranks are not the whole"
+		done
+	done
+done
+
 # a damaged record ends the stream after the good batches; skip leaves it out
 shard=$WORK/plain/t-00001-of-00004.tfrecord
 printf '\377\377' | dd of="$shard" bs=1 seek=1000 conv=notrunc 2>/dev/null
