@@ -56,8 +56,8 @@ struct bd_hoard {
 	bool on, ended; /* ended: no batch follows the last window's */
 	bool begun;
 	uint64_t window_bytes;
-	uint64_t
-		plan_bytes; /* of the next window: the first is short, lest the first batch wait for half of the dataset; then they double */
+	/* of the next window: the first is short, lest the first batch wait for half of the dataset; then they double */
+	uint64_t plan_bytes;
 	unsigned filling, using; /* windows */
 	struct bd_order_position next; /* behind the last planned window */
 	struct bd_hoard_window windows[BD_HOARD_WINDOWS];
