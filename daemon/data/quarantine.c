@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -117,16 +118,17 @@ int bd_quarantine_add(struct bd_quarantine *quarantine, uint64_t record, const c
 	return 1;
 }
 
+static json_t *text_of(const char *text)
+{
+	return bd_json_text(text, strlen(text));
+}
+
 static void print_line(FILE *stream, const char *dataset, const struct bd_quarantine_entry *entry)
 {
 	struct bd_error ignored;
-	/* Paths need not be UTF-8, JSON must be: such a name is left out, the record's number says enough. */
-	json_t *line = json_pack("{s:I,s:s?,s:I,s:s?,s:I,s:s?}", "time", (json_int_t)time(NULL), "dataset", dataset, "record",
-	                         (json_int_t)entry->record, "file", entry->file, "offset", (json_int_t)entry->offset, "reason",
-	                         entry->reason);
-	if (!line)
-		line = json_pack("{s:I,s:I,s:I}", "time", (json_int_t)time(NULL), "record", (json_int_t)entry->record, "offset",
-		                 (json_int_t)entry->offset);
+	json_t *line = json_pack("{s:I,s:o,s:I,s:o,s:I,s:o}", "time", (json_int_t)time(NULL), "dataset", text_of(dataset), "record",
+	                         (json_int_t)entry->record, "file", text_of(entry->file), "offset", (json_int_t)entry->offset,
+	                         "reason", text_of(entry->reason));
 	if (line && bd_json_print_line(stream, line, &ignored) < 0)
 		return;
 }
@@ -149,12 +151,35 @@ char *bd_quarantine_take_text(struct bd_quarantine *quarantine)
 	return text;
 }
 
+static int open_log(const char *path)
+{
+	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+/* One that has become too long is set aside, in place of the one before. Another daemon may have done so just now: the name is looked at again. */
+static int set_aside(const char *path, int fd)
+{
+	struct stat of_fd, of_path;
+	char *older;
+	if (fstat(fd, &of_fd) != 0 || of_fd.st_size < BD_QUARANTINE_LOG_BYTES || lstat(path, &of_path) != 0 ||
+	    of_fd.st_ino != of_path.st_ino || asprintf(&older, "%s.1", path) < 0)
+		return fd;
+	int result = rename(path, older);
+	free(older);
+	if (result != 0)
+		return fd;
+	close(fd);
+	return open_log(path);
+}
+
 void bd_quarantine_write(const struct bd_quarantine *quarantine, char *text_take)
 {
 	struct bd_error ignored;
 	if (!text_take)
 		return;
-	int fd = open(quarantine->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = open_log(quarantine->path);
+	if (fd >= 0)
+		fd = set_aside(quarantine->path, fd);
 	if (fd >= 0) {
 		/* one write a batch; a full disk costs lines of the log and nothing else */
 		int result = bd_write_full(fd, text_take, strlen(text_take), &ignored);

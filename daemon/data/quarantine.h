@@ -3,7 +3,8 @@
  *
  * The list is in memory, and where there is a folder also a file of JSON lines beside the others of its datasets:
  *   {"time":1790000000,"dataset":"/srv/cats.yaml","record":17,"file":"/srv/cats-00000-of-00008.tfrecord","offset":81920,"reason":"..."}
- * Lines are appended: the file tells what was wrong over the days. It is a log for people: when it cannot be written, the stream goes on.
+ * Lines are appended: the file tells what was wrong over the days. Past BD_QUARANTINE_LOG_BYTES it becomes FILE.1, in place of the one before.
+ * Names that are no UTF-8 have U+FFFD for what is none. It is a log for people: when it cannot be written, the stream goes on.
  * Threads: none of its own; the caller holds a lock around all but write.
  */
 #ifndef BD_DATA_QUARANTINE_H
@@ -17,6 +18,8 @@
 
 /* A list that long says "wrong dataset", and skip_limit would have ended most of them; beyond it records are counted, not listed. */
 #define BD_QUARANTINE_MAX_ENTRIES (1u << 20)
+
+#define BD_QUARANTINE_LOG_BYTES (16 << 20)
 
 struct bd_quarantine {
 	struct bd_quarantine_entry *entries;

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <sys/stat.h>
 
@@ -63,11 +64,34 @@ static void log_is_one_line_a_record_of_its_owner(void **state)
 	*second++ = '\0';
 	assert_non_null(strstr((char *)text, "\"record\":7"));
 	assert_non_null(strstr((char *)text, "\"file\":\"a \\\"b\\\"\""));
-	assert_non_null(strstr(second, "\"record\":8"));
+	assert_non_null(strstr(second, "\"record\":8,\"file\":\"not utf-8: \xef\xbf\xbd\",\"offset\":13,\"reason\":\"broken\""));
 	free(text);
 	bd_quarantine_finish(&quarantine);
 	free(folder);
 	bd_test_folder_remove(root);
+}
+
+static void log_that_is_too_long_is_set_aside(void **state)
+{
+	(void)state;
+	struct bd_quarantine quarantine;
+	struct bd_error error;
+	struct stat status;
+	char *folder = bd_test_folder(), older[512];
+	assert_int_equal(bd_quarantine_init(&quarantine, folder, "a.yaml", &error), 0);
+	snprintf(older, sizeof older, "%s.1", quarantine.path);
+	for (uint64_t round = 0; round < 2; round++) {
+		bd_test_write_file(quarantine.path, "x\n", 2);
+		assert_int_equal(truncate(quarantine.path, BD_QUARANTINE_LOG_BYTES + (off_t)round), 0);
+		assert_int_equal(bd_quarantine_add(&quarantine, round, "file", 12, "broken", &error), 1);
+		bd_quarantine_write(&quarantine, bd_quarantine_take_text(&quarantine));
+		assert_int_equal(stat(older, &status), 0);
+		assert_int_equal(status.st_size, BD_QUARANTINE_LOG_BYTES + (off_t)round);
+		assert_int_equal(stat(quarantine.path, &status), 0);
+		assert_in_range(status.st_size, 1, 1000);
+	}
+	bd_quarantine_finish(&quarantine);
+	bd_test_folder_remove(folder);
 }
 
 int main(void)
@@ -76,6 +100,7 @@ int main(void)
 		cmocka_unit_test(each_record_is_listed_once),
 		cmocka_unit_test(long_reason_is_cut),
 		cmocka_unit_test(log_is_one_line_a_record_of_its_owner),
+		cmocka_unit_test(log_that_is_too_long_is_set_aside),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
