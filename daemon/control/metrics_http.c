@@ -102,11 +102,11 @@ static int listen_daemon(struct bd_metrics_http *http, const char *listen, struc
 	bool is_ipv4 = inet_pton(AF_INET, host, &ipv4.sin_addr) == 1;
 	const struct sockaddr *address = is_ipv4 ? (const struct sockaddr *)&ipv4 : (const struct sockaddr *)&ipv6;
 	errno = 0;
+	/* Not MHD_OPTION_LISTENING_ADDRESS_REUSE: that means SO_REUSEPORT, and a second daemon would share the port unseen. */
 	http->daemon = MHD_start_daemon(MHD_USE_EPOLL | (is_ipv4 ? 0 : MHD_USE_IPv6), port, NULL, NULL, on_request, http,
 	                                MHD_OPTION_SOCK_ADDR, address, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
 	                                MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
-	                                MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_LISTENING_ADDRESS_REUSE,
-	                                1u, MHD_OPTION_END);
+	                                MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_END);
 	if (!http->daemon)
 		return bd_error_set(error, errno ? -errno : -EIO, "metrics: cannot listen on %s: %s", listen,
 		                    strerror(errno ? errno : EIO));
