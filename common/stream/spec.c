@@ -48,6 +48,11 @@ int bd_stream_spec_check(const struct bd_stream_spec *spec, struct bd_error *err
 		result = check_bounds("shuffle", spec->shuffle, 0, BD_SHUFFLE_GLOBAL, error);
 	if (result == 0)
 		result = check_bounds("window", spec->window, 1, BD_MAX_RECORDS, error);
+	/* what signed numbers, as those of JSON are, can tell */
+	if (result == 0)
+		result = check_bounds("epochs", spec->epochs, 0, INT64_MAX, error);
+	if (result == 0)
+		result = check_bounds("start's epoch", spec->start_epoch, 0, INT64_MAX, error);
 	if (result == 0)
 		result = check_bounds("remainder", spec->remainder, 0, BD_REMAINDER_CARRY, error);
 	if (result == 0)

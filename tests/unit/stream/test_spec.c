@@ -47,6 +47,12 @@ static void every_word_out_of_bounds_is_named(void **state)
 	spec.window = 0;
 	assert_refused(&spec, "window");
 	spec = good();
+	spec.epochs = (uint64_t)INT64_MAX + 1;
+	assert_refused(&spec, "epochs");
+	spec = good();
+	spec.start_epoch = UINT64_MAX; /* would be told as -1 */
+	assert_refused(&spec, "start's epoch");
+	spec = good();
 	spec.remainder = (enum bd_remainder)77;
 	assert_refused(&spec, "remainder");
 	spec = good();
