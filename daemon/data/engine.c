@@ -479,11 +479,10 @@ static void start_spare(struct bd_engine *engine)
 {
 	struct seat *seat = &engine->seats[engine->options.threads], *end = seat + BD_ENGINE_SPARES;
 	struct bd_error error;
-	while (seat < end && seat->started && !seat->ended)
+	while (seat < end && seat->started)
 		seat++;
 	if (seat == end)
 		return;
-	clear_seat(seat); /* it has ended: this does not wait */
 	if (make_worker(engine, seat, &error) < 0)
 		return;
 	if (start_thread(engine, seat) < 0) {
@@ -492,9 +491,20 @@ static void start_spare(struct bd_engine *engine)
 	}
 }
 
+/* Their memory is for streams again. They have ended: this does not wait. */
+static void clear_ended(struct bd_engine *engine)
+{
+	for (unsigned i = 0; i < BD_ENGINE_SPARES; i++) {
+		struct seat *seat = &engine->seats[engine->options.threads + i];
+		if (seat->ended)
+			clear_seat(seat);
+	}
+}
+
 void bd_engine_relieve(struct bd_engine *engine, uint64_t now_ns)
 {
 	bd_engine_lock(engine);
+	clear_ended(engine);
 	find_stuck(engine, now_ns);
 	if (!engine->working && !engine->stopping && is_wanted(engine))
 		start_spare(engine);
