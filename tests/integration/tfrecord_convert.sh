@@ -105,7 +105,7 @@ if [ -d "$train" ]; then
 	# a full disk: the output is named, and nothing is left of it
 	if [ "$(id -u)" = 0 ] && mkdir "$WORK/disk" && mount -t tmpfs -o size=1m tmpfs "$WORK/disk" 2>/dev/null; then
 		expect 1 "$tfrecord" convert "$train" --output "$WORK/disk/set" --resize 150x150 --quiet
-		holds err "disk/set: cannot write: No space left on device"
+		says "disk/set: cannot write: No space left on device"
 		[ -z "$(ls -A "$WORK/disk")" ] || fail "a full disk: left are $(ls -A "$WORK/disk")"
 		umount "$WORK/disk"
 	fi
