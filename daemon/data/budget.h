@@ -28,13 +28,4 @@ void bd_budget_give(struct bd_budget *budget, uint64_t bytes);
 
 uint64_t bd_budget_free(const struct bd_budget *budget);
 
-/*
- * What this process can still be given: the least of MemAvailable and, for every memory group (cgroup v1 or v2) around it, its
- * limit less what cannot be reclaimed of its use. UINT64_MAX where the system tells nothing.
- */
-uint64_t bd_host_memory(void);
-
-/* The same, read under another root than "/", for tests. `group` is the text of /proc/self/cgroup below that root. */
-uint64_t bd_host_memory_at(const char *root);
-
 #endif

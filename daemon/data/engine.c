@@ -12,6 +12,7 @@
 
 #include "common/base/arithmetic.h"
 #include "common/base/clock.h"
+#include "common/base/host_memory.h"
 #include "daemon/data/engine_parts.h"
 #include "daemon/data/tenant.h"
 #include "daemon/data/worker.h"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/arithmetic.h"
+#include "common/base/host_memory.h"
 #include "common/base/units.h"
 #include "common/record/tfrecord.h"
 #include "common/stream/spec.h"
