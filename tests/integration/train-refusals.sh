@@ -34,6 +34,10 @@ refuses 1 "240 records never fill a batch of 500" "$bin/batchtrain" train "$WORK
 	--remainder drop --batch 500 --quiet
 refuses 1 "memory bound of" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/x" --steps 1 --memory 64KiB --quiet
 
+# More rows than the host has memory for (terabytes of activations): refused at once, not killed.
+printf 'input: {height: 512, width: 512, channels: 3}\nlayers: [{type: conv2d, filters: 64, kernel_size: 1}, {type: relu}, {type: conv2d, filters: 64, kernel_size: 1}, global_average_pooling2d]\nloss: mse\n' >"$WORK/wide.yaml"
+refuses 1 "batches of 65536 rows need .* make --batch smaller" run "$WORK/wide.yaml" "$WORK/x" --batch 65536
+
 # wrong model files
 sed 's/units: 16/unit: 16/' "$WORK/model.yaml" >"$WORK/bad.yaml"
 refuses 1 "bad.yaml: line 9: .*'units'" run "$WORK/bad.yaml" "$WORK/x"

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/host_memory.h"
+#include "common/base/units.h"
 #include "trainer/model/graph_internal.h"
 
 /* A piece takes so many pictures that its largest tensor is about this: small pictures are worth a call only together. */
@@ -264,6 +266,20 @@ static int plan_layers(struct bd_graph *graph, size_t *ret_workspace, struct bd_
 	return 0;
 }
 
+/* All of it is used: a host that has less would kill the process in the middle of the first step. */
+static int check_host(size_t bytes, size_t rows, struct bd_error *error)
+{
+	char need[32], rest[32];
+	uint64_t host = bd_host_memory();
+	if (bytes <= host)
+		return 0;
+	bd_format_size(bytes, need, sizeof need);
+	bd_format_size(host, rest, sizeof rest);
+	return bd_error_set(error, -ENOMEM,
+	                    "batches of %zu rows need %s in this model, and the host has %s left; make --batch smaller", rows, need,
+	                    rest);
+}
+
 int bd_graph_place(struct bd_graph *graph, struct bd_error *error)
 {
 	size_t count = graph->layer_count, workspace = 0;
@@ -286,10 +302,15 @@ int bd_graph_place(struct bd_graph *graph, struct bd_error *error)
 	if (result)
 		return result;
 	graph->scratch_floats = aligned(graph->scratch_floats + 16);
+	size_t input = count_of(&graph->layers[0]) * graph->max_batch;
+	size_t scratch = (graph->scratch_floats + graph->piece_floats) * bd_workers_count(graph->workers);
+	result = check_host((graph->arena_floats + input + workspace + scratch) * sizeof(float), graph->max_batch, error);
+	if (result)
+		return result;
 	graph->arena = bd_floats(graph->arena_floats);
-	graph->input = bd_floats(count_of(&graph->layers[0]) * graph->max_batch);
+	graph->input = bd_floats(input);
 	graph->workspace = bd_floats(workspace);
-	graph->scratch = bd_floats((graph->scratch_floats + graph->piece_floats) * bd_workers_count(graph->workers));
+	graph->scratch = bd_floats(scratch);
 	if (!graph->arena || !graph->input || !graph->workspace || !graph->scratch)
 		return bd_error_set(error, -ENOMEM, "no memory for the activations of %zu rows (%zu MiB)", graph->max_batch,
 		                    graph->arena_floats * sizeof(float) >> 20);
