@@ -278,7 +278,8 @@ int bd_access_open(struct bd_access_walk *walk, const char *path, int *ret_fd, s
 	if (result < 0)
 		return result;
 	if (!S_ISREG(status.st_mode))
-		result = bd_error_set(error, -EINVAL, "%s: no regular file", path);
+		result = bd_error_set(error, -EINVAL, "%s: %s", path,
+		                      S_ISDIR(status.st_mode) ? "is a folder, no file" : "no regular file");
 	else if (walk->peer && !(bits_of(walk->peer, fd, &status) & READ))
 		result = refused(walk->peer, path, "read it", error);
 	else

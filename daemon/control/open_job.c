@@ -47,13 +47,16 @@ static void free_job(struct bd_open_job *job)
 
 /* ---- on a worker ---- */
 
+/* For who gives a shard in place of it. */
+#define WHAT_A_DATASET_IS "it is YAML that names the shards, and 'tfrecord convert' writes it beside them"
+
 static int read_descriptor(int fd, const char *path, char **ret_text, size_t *ret_length, struct bd_error *error)
 {
 	struct stat status;
 	if (fstat(fd, &status) != 0)
 		return bd_error_set(error, -errno, "%s: %s", path, strerror(errno));
 	if (status.st_size > BD_YAML_LIMIT_BYTES)
-		return bd_error_set(error, -EFBIG, "%s: too large for a dataset file (%lld bytes)", path,
+		return bd_error_set(error, -EFBIG, "%s: too large for a dataset file (%lld bytes); " WHAT_A_DATASET_IS, path,
 		                    (long long)status.st_size);
 	size_t size = (size_t)status.st_size, length;
 	char *text = malloc(size + 1);
@@ -65,6 +68,10 @@ static int read_descriptor(int fd, const char *path, char **ret_text, size_t *re
 		return result;
 	}
 	text[length] = 0;
+	if (strlen(text) != length) {
+		free(text);
+		return bd_error_set(error, -EINVAL, "%s: no text, and so no dataset file; " WHAT_A_DATASET_IS, path);
+	}
 	*ret_text = text;
 	*ret_length = length;
 	return 0;
