@@ -22,6 +22,8 @@ ls "$WORK"/run/events.out.tfevents.* "$WORK"/run/eval/events.out.tfevents.* >/de
 # The same command again: nothing is left to do, and it says the same.
 train run --eval-data "$WORK/data/test.yaml" --steps 60 || fail "train again: $(cat "$WORK/run.log")"
 [ "$(tail -n 1 "$WORK/run.json" | number accuracy)" = "$accuracy" ] || fail "another accuracy the second time"
+"$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/run" --steps 60 2>&1 | grep -q "60 steps of an earlier run" ||
+	fail "a run with nothing to do does not say so"
 
 "$bin/batchtrain" evaluate --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --confusion --json --quiet >"$WORK/evaluate.json"
 [ "$(number accuracy <"$WORK/evaluate.json")" = "$accuracy" ] || fail "evaluate: $(cat "$WORK/evaluate.json"), train said $accuracy"

@@ -165,14 +165,25 @@ static json_t *result_json(const struct bd_loop *loop, const struct bd_training_
 	return object;
 }
 
+static void say_end(const struct bd_loop *loop, const struct bd_training_result *result)
+{
+	const char *how = loop->stopped_early ? "stopped early" : "done";
+	if (loop->images == 0)
+		fprintf(stderr, "batchtrain: %s after %" PRIu64 " steps of an earlier run: loss %.4f; %s\n", how, loop->state.step,
+		        loop->state.last_loss,
+		        loop->stopped_early ? "--fresh begins anew" : "more --steps or --epochs go on, --fresh begins anew");
+	else
+		fprintf(stderr, "batchtrain: %s after %" PRIu64 " steps: loss %.4f, %.0f images/s, waited %.0f %%, %.1f s in all\n",
+		        how, loop->state.step, loop->state.last_loss, images_per_s(loop),
+		        100 * share(loop->waited_ns, loop->busy_ns), result->wall_s);
+}
+
 int bd_training_report_result(struct bd_training_report *report, const struct bd_loop *loop,
                               const struct bd_training_result *result, struct bd_error *error)
 {
 	bd_progress_finish(report->progress);
 	report->progress = NULL;
 	if (!report->options.quiet)
-		fprintf(stderr, "batchtrain: %s after %" PRIu64 " steps: loss %.4f, %.0f images/s, waited %.0f %%, %.1f s in all\n",
-		        loop->stopped_early ? "stopped early" : "done", loop->state.step, loop->state.last_loss, images_per_s(loop),
-		        100 * share(loop->waited_ns, loop->busy_ns), result->wall_s);
+		say_end(loop, result);
 	return report->options.json ? bd_json_print_line(stdout, result_json(loop, result), error) : 0;
 }
