@@ -95,7 +95,8 @@ grep -q '"records":3' "$WORK/out" || fail "nothing said about the saved layer: $
 # What was most likely forgotten is said, once; it is no error.
 sed 's/units: 1, activation: sigmoid/units: 1/' "$WORK/model.yaml" >"$WORK/linear.yaml"
 sed 's/\(type: [a-z0-9_]*\)/\1, trainable: false/' "$WORK/model.yaml" >"$WORK/frozen.yaml"
-for doubt in "linear 'activation: sigmoid'" "frozen no weight of the model is trained"; do
+sed 's/  - {type: flatten}/  - {type: flatten, name: astray}\n  - {type: flatten, inputs: [max_pooling2d]}/' "$WORK/model.yaml" >"$WORK/astray.yaml"
+for doubt in "astray layer 'astray' leads nowhere" "linear 'activation: sigmoid'" "frozen no weight of the model is trained"; do
 	"$bin/batchtrain" train "$WORK/${doubt%% *}.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/doubt-${doubt%% *}" --steps 1 --quiet 2>"$WORK/err" ||
 		fail "$(cat "$WORK/err")"
 	[ "$(grep -c "${doubt#* }" "$WORK/err")" = 1 ] || fail "'$(cat "$WORK/err")' does not say '${doubt#* }'"

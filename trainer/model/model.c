@@ -122,3 +122,25 @@ bool bd_model_name_layers(struct bd_model *model)
 	}
 	return true;
 }
+
+static void mark_named(const struct bd_model *model, size_t below, const char *name, bool *used)
+{
+	for (size_t i = 0; i < below; i++)
+		used[i] = used[i] || (model->layers[i].name && strcmp(model->layers[i].name, name) == 0);
+}
+
+/* Inputs stand above the layer that takes them: one way up finds all. */
+void bd_model_mark_used(const struct bd_model *model, bool *ret_used)
+{
+	for (size_t i = 0; i < model->layer_count; i++)
+		ret_used[i] = i + 1 == model->layer_count;
+	for (size_t i = model->layer_count; i-- > 0;) {
+		const struct bd_layer_config *layer = &model->layers[i];
+		if (!ret_used[i])
+			continue;
+		if (layer->input_count == 0 && i > 0)
+			ret_used[i - 1] = true;
+		for (size_t k = 0; k < layer->input_count; k++)
+			mark_named(model, i, layer->inputs[k], ret_used);
+	}
+}

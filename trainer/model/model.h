@@ -115,6 +115,9 @@ struct bd_layer_config *bd_model_append(struct bd_model *model, const char *type
 /* Add an input by name. False when memory is out. */
 bool bd_layer_config_add_input(struct bd_layer_config *config, const char *name);
 
+/* Which layers the output, that is the last layer's, depends on: ret_used[layer_count]. */
+void bd_model_mark_used(const struct bd_model *model, bool *ret_used);
+
 /* Names the unnamed layers TYPE, TYPE_1, … as Keras does. False when memory is out. */
 bool bd_model_name_layers(struct bd_model *model);
 

@@ -152,6 +152,15 @@ static int parse_base(const struct bd_yaml_node *root, const char *folder, struc
 	return r == -EINVAL ? bd_yaml_error(node, error, "%s", reason.text) : r < 0 ? bd_error_set(error, r, "%s", reason.text) : 0;
 }
 
+/* As in Keras, where layers that the output does not depend on are none of the model's: their penalty is none of the loss. */
+static void drop_unused_penalties(struct bd_model *model)
+{
+	bool used[BD_MODEL_MAX_LAYERS];
+	bd_model_mark_used(model, used);
+	for (size_t i = 0; i < model->layer_count; i++)
+		model->layers[i].l2 = used[i] ? model->layers[i].l2 : 0;
+}
+
 static int parse_layers(const struct bd_yaml_node *root, struct bd_model *model, struct bd_error *error)
 {
 	const struct bd_yaml_node *layers = bd_yaml_find(root, "layers");
@@ -164,6 +173,8 @@ static int parse_layers(const struct bd_yaml_node *root, struct bd_model *model,
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < bd_yaml_count(layers); i++)
 		r = bd_layer_options_parse(bd_yaml_item(layers, i), model, error);
+	if (r == 0)
+		drop_unused_penalties(model);
 	return r;
 }
 

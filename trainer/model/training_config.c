@@ -170,17 +170,39 @@ static int read_warmup(const struct bd_yaml_node *node, struct bd_schedule *sche
 	return r;
 }
 
+/* What a schedule of this kind takes; the warm-up is every schedule's. */
+static int check_schedule_keys(const struct bd_yaml_node *node, enum bd_schedule_kind kind, struct bd_error *error)
+{
+#define WARMUP "name", "initial_learning_rate", "warmup_steps", "warmup_from", "warmup_target", NULL
+	static const char *const constant[] = { WARMUP };
+	static const char *const step[] = { "boundaries", "values", WARMUP };
+	static const char *const decay[] = { "decay_steps", "decay_rate", "staircase", WARMUP };
+	static const char *const cosine[] = { "decay_steps", "alpha", WARMUP };
+#undef WARMUP
+	switch (kind) {
+	case BD_SCHEDULE_CONSTANT:
+		return bd_yaml_check_keys(node, "a constant schedule", constant, error);
+	case BD_SCHEDULE_STEP:
+		return bd_yaml_check_keys(node, "a step schedule", step, error);
+	case BD_SCHEDULE_EXPONENTIAL:
+		return bd_yaml_check_keys(node, "an exponential schedule", decay, error);
+	case BD_SCHEDULE_INVERSE_TIME:
+		return bd_yaml_check_keys(node, "an inverse_time schedule", decay, error);
+	case BD_SCHEDULE_COSINE:
+	case BD_SCHEDULE_COSINE_TORCH:
+		break;
+	}
+	return bd_yaml_check_keys(node, "a cosine schedule", cosine, error);
+}
+
 static int parse_schedule(const struct bd_yaml_node *node, enum bd_compatibility compatibility, struct bd_schedule *schedule,
                           struct bd_error *error)
 {
-	static const char *const keys[] = { "name",         "decay_steps", "decay_rate",    "staircase",
-		                            "alpha",        "boundaries",  "values",        "initial_learning_rate",
-		                            "warmup_steps", "warmup_from", "warmup_target", NULL };
 	if (bd_yaml_kind(node) != BD_YAML_MAPPING)
 		return bd_yaml_error(node, error, "schedule is a mapping: {name: cosine, decay_steps: 10000}");
-	int r = bd_yaml_check_keys(node, "schedule", keys, error);
+	int r = get_schedule_kind(node, compatibility, &schedule->kind, error);
 	if (r == 0)
-		r = get_schedule_kind(node, compatibility, &schedule->kind, error);
+		r = check_schedule_keys(node, schedule->kind, error);
 	if (r == 0)
 		r = read_warmup(node, schedule, error);
 	if (r == 0 && schedule->kind == BD_SCHEDULE_STEP)

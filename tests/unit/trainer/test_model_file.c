@@ -129,6 +129,25 @@ static void optimizers_take_their_own_defaults(void **state)
 	bd_model_file_finish(&file);
 }
 
+static void layers_that_lead_nowhere_have_no_penalty(void **state)
+{
+	(void)state;
+	struct bd_model_file file;
+	struct bd_error error = { 0 };
+	bool used[4];
+	assert_int_equal(parse(HEAD "layers:\n"
+	                            "  - {type: flatten, name: a}\n"
+	                            "  - {type: dense, name: b, units: 3, kernel_regularizer: l2}\n"
+	                            "  - {type: dense, name: c, units: 3, kernel_regularizer: l2}\n"
+	                            "  - {type: dense, name: d, units: 3, kernel_regularizer: l2, inputs: a}\n",
+	                       &file, &error),
+	                 0);
+	bd_model_mark_used(&file.model, used);
+	assert_true(used[0] && !used[1] && !used[2] && used[3]);
+	assert_true(file.model.layers[1].l2 == 0 && file.model.layers[2].l2 == 0 && file.model.layers[3].l2 > 0);
+	bd_model_file_finish(&file);
+}
+
 /* What get_config() of Keras 3 has, at the values that are computed. */
 static void keras_own_configuration_is_taken(void **state)
 {
@@ -217,6 +236,11 @@ static void errors_name_the_line_and_the_nearest_word(void **state)
 	refuse(HEAD "layers: [flatten]\nloss: mse\noptimizer: {name: sgd, learning_rate: {name: cosine}}\n",
 	       "stands in 'schedule:'");
 	refuse(HEAD "base: {name: vgg16, weights: imagenet}\n", "keras.applications");
+#define SCHEDULE "layers: [flatten]\nloss: mse\noptimizer: {name: sgd, schedule: "
+	refuse(HEAD SCHEDULE "{name: constant, decay_steps: 5}}\n", "unknown key 'decay_steps' in a constant schedule");
+	refuse(HEAD SCHEDULE "{name: cosine, decay_steps: 5, staircase: true}}\n", "unknown key 'staircase' in a cosine schedule");
+	refuse(HEAD SCHEDULE "{name: exponential, decay_steps: 5, alpha: 0.5}}\n",
+	       "unknown key 'alpha' in an exponential schedule");
 	refuse(HEAD "layers: [flatten, softmax]\nloss: {name: categorical_crossentropy, from_logits: true}\n",
 	       "m.yaml: line 3: from_logits: true is for a model that does not end in softmax");
 	refuse(HEAD "layers: [flatten, {type: dense, units: 1, activation: sigmoid}]\nloss: {name: binary_crossentropy, "
@@ -232,6 +256,7 @@ int main(void)
 		cmocka_unit_test(base_layers_come_first_and_are_frozen),
 		cmocka_unit_test(mobilenet_pads_by_compatibility),
 		cmocka_unit_test(optimizers_take_their_own_defaults),
+		cmocka_unit_test(layers_that_lead_nowhere_have_no_penalty),
 		cmocka_unit_test(keras_own_configuration_is_taken),
 		cmocka_unit_test(what_is_not_computed_is_refused_with_what_is),
 		cmocka_unit_test(errors_name_the_line_and_the_nearest_word),
