@@ -102,6 +102,33 @@ for doubt in "astray layer 'astray' leads nowhere" "linear 'activation: sigmoid'
 	[ "$(grep -c "${doubt#* }" "$WORK/err")" = 1 ] || fail "'$(cat "$WORK/err")' does not say '${doubt#* }'"
 done
 
+# A branch that leads nowhere changes no number: what it hands back once was garbage of other layers' gradients.
+cat >"$WORK/branch.yaml" <<-YAML
+	input: {height: 8, width: 8, channels: 1}
+	layers:
+	  - {type: rescaling, scale: 0.01}
+	  - {type: conv2d, name: a, filters: 4, kernel_size: 3, activation: relu}
+	  - {type: conv2d, name: dead, filters: 4, kernel_size: 3, activation: relu}
+	  - {type: conv2d, name: c, filters: 4, kernel_size: 3, padding: same, activation: relu, inputs: [a]}
+	  - {type: concatenate, name: mix, inputs: [a, c]}
+	  - {type: max_pooling2d, name: dead1}
+	  - {type: conv2d, name: dead2, filters: 4, kernel_size: 1, inputs: [mix]}
+	  - {type: conv2d, name: dead3, filters: 4, kernel_size: 3}
+	  - {type: conv2d, name: dead4, filters: 4, kernel_size: 3, activation: relu}
+	  - {type: global_average_pooling2d, name: g1, inputs: [mix]}
+	  - {type: global_max_pooling2d, name: g2, inputs: [a]}
+	  - {type: concatenate, inputs: [g1, g2]}
+	  - {type: dense, units: 1, activation: sigmoid}
+	loss: binary_crossentropy
+	optimizer: {name: sgd, learning_rate: 0.1}
+YAML
+sed '/name: dead/d' "$WORK/branch.yaml" >"$WORK/trunk.yaml"
+for model in branch trunk; do
+	"$bin/batchtrain" train "$WORK/$model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/$model" --steps 4 --report-every 1 --json --quiet 2>/dev/null |
+		sed -n 's/^{"step":\([0-9]*\),.*"loss":\([^,]*\),.*/\1 \2/p' >"$WORK/$model.losses"
+done
+cmp "$WORK/branch.losses" "$WORK/trunk.losses" && [ "$(wc -l <"$WORK/trunk.losses")" = 4 ] || fail "with and without a branch that leads nowhere: other losses"
+
 # An epoch that drops its last records is as many steps as batches come out of it: two of 100 out of 240.
 train drop --eval-data "$WORK/data/test.yaml" --epochs 3 --batch 100 --remainder drop --report-every 100 || fail "drop: $(cat "$WORK/drop.log")"
 grep -q '^{"step":2,.*"eval":{' "$WORK/drop.json" && grep -q '^{"step":4,.*"eval":{' "$WORK/drop.json" || fail "evaluated at $(cat "$WORK/drop.json")"

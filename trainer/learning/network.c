@@ -32,18 +32,6 @@ static bool takes_logits(const struct bd_model_file *file)
 	return false;
 }
 
-/* A base may be left in its middle; of the model's own layers such a one is a slip in some `inputs`, and the last of them is where. */
-static const char *find_unused(const struct bd_model *model)
-{
-	bool used[BD_MODEL_MAX_LAYERS];
-	bd_model_mark_used(model, used);
-	for (size_t i = model->layer_count; i-- > model->base_layer_count;) {
-		if (!used[i])
-			return model->layers[i].name;
-	}
-	return NULL;
-}
-
 bool bd_network_doubt(const struct bd_model_file *file, const struct bd_network *network, char *text, size_t size)
 {
 	static const char *const wanted[] = { [BD_BINARY_CROSSENTROPY] = "sigmoid",
@@ -58,10 +46,9 @@ bool bd_network_doubt(const struct bd_model_file *file, const struct bd_network 
 		snprintf(text, size, "no weight of the model is trained: every layer is without weights or 'trainable: false'");
 		return true;
 	}
-	const char *unused = find_unused(&file->model);
-	if (unused) {
-		snprintf(text, size, "layer '%s' leads nowhere: the output is the last layer's, which does not depend on it",
-		         unused);
+	if (file->model.unused) {
+		snprintf(text, size, "layer '%s' leads nowhere and is left out: no layer up to the last one takes it",
+		         file->model.unused);
 		return true;
 	}
 	enum bd_activation last = last_activation(&file->model);

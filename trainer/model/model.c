@@ -77,6 +77,7 @@ void bd_model_finish(struct bd_model *model)
 	free(model->base.name);
 	free(model->base.weights);
 	free(model->base.trainable_from);
+	free(model->unused);
 	free(model->weights);
 	free_strings(model->classes, model->class_count);
 	free(model->path);

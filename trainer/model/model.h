@@ -94,6 +94,7 @@ struct bd_model {
 	struct bd_layer_config *layers; /* the base's layers first, then the model's own */
 	size_t layer_count;
 	size_t base_layer_count;
+	char *unused; /* name of a layer that the file has and the output does not depend on: it is not among `layers`; NULL: none */
 	char *weights; /* initial values for named layers; NULL: none */
 	char **classes; /* names, of the dataset */
 	size_t class_count;

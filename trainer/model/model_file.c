@@ -152,13 +152,35 @@ static int parse_base(const struct bd_yaml_node *root, const char *folder, struc
 	return r == -EINVAL ? bd_yaml_error(node, error, "%s", reason.text) : r < 0 ? bd_error_set(error, r, "%s", reason.text) : 0;
 }
 
-/* As in Keras, where layers that the output does not depend on are none of the model's: their penalty is none of the loss. */
-static void drop_unused_penalties(struct bd_model *model)
+/*
+ * As in Keras, layers that the output does not depend on are none of the model's: a base that is left in its middle ends there. Of the
+ * model's own layers the last such one is remembered, for training to say. A layer without `inputs` follows one that stays.
+ */
+static int drop_unused(const struct bd_yaml_node *layers, struct bd_model *model, struct bd_error *error)
 {
 	bool used[BD_MODEL_MAX_LAYERS];
+	size_t kept = 0, base = 0;
 	bd_model_mark_used(model, used);
-	for (size_t i = 0; i < model->layer_count; i++)
-		model->layers[i].l2 = used[i] ? model->layers[i].l2 : 0;
+	for (size_t i = 0; i < model->base_layer_count; i++)
+		base += used[i];
+	if (base == 0 && model->base_layer_count > 0)
+		return bd_yaml_error(layers, error, "the output does not depend on the base; leave 'base' out, or an 'inputs'");
+	for (size_t i = 0; i < model->layer_count; i++) {
+		struct bd_layer_config *layer = &model->layers[i];
+		if (used[i]) {
+			model->layers[kept++] = *layer;
+			continue;
+		}
+		if (i >= model->base_layer_count) {
+			free(model->unused);
+			model->unused = layer->name;
+			layer->name = NULL;
+		}
+		bd_layer_config_finish(layer);
+	}
+	model->layer_count = kept;
+	model->base_layer_count = base;
+	return 0;
 }
 
 static int parse_layers(const struct bd_yaml_node *root, struct bd_model *model, struct bd_error *error)
@@ -173,9 +195,7 @@ static int parse_layers(const struct bd_yaml_node *root, struct bd_model *model,
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < bd_yaml_count(layers); i++)
 		r = bd_layer_options_parse(bd_yaml_item(layers, i), model, error);
-	if (r == 0)
-		drop_unused_penalties(model);
-	return r;
+	return r < 0 ? r : drop_unused(layers, model, error);
 }
 
 /* Two ways to say the same: Keras warns and takes one of them. */

@@ -129,22 +129,41 @@ static void optimizers_take_their_own_defaults(void **state)
 	bd_model_file_finish(&file);
 }
 
-static void layers_that_lead_nowhere_have_no_penalty(void **state)
+static void base_ends_where_it_is_left(void **state)
 {
 	(void)state;
 	struct bd_model_file file;
 	struct bd_error error = { 0 };
-	bool used[4];
+	assert_int_equal(parse(HEAD
+	                       "base: {name: vgg16, trainable: {from: block2_conv1}}\n"
+	                       "layers: [{type: flatten, name: low, inputs: [block1_pool]},\n"
+	                       "  {type: flatten, name: high, inputs: [block2_conv2]}, {type: concatenate, inputs: [low, high]}]\n",
+	                       &file, &error),
+	                 0);
+	assert_int_equal(file.model.base_layer_count, 5);
+	assert_int_equal(file.model.layer_count, 8);
+	assert_string_equal(file.model.layers[4].name, "block2_conv2");
+	assert_true(file.model.layers[4].trainable && !file.model.layers[1].trainable);
+	assert_string_equal(file.model.layers[5].name, "low");
+	bd_model_file_finish(&file);
+	refuse(HEAD "base: vgg16\nlayers: [{type: flatten, inputs: input}]\n", "does not depend on the base");
+}
+
+static void layers_that_lead_nowhere_are_left_out(void **state)
+{
+	(void)state;
+	struct bd_model_file file;
+	struct bd_error error = { 0 };
 	assert_int_equal(parse(HEAD "layers:\n"
 	                            "  - {type: flatten, name: a}\n"
 	                            "  - {type: dense, name: b, units: 3, kernel_regularizer: l2}\n"
-	                            "  - {type: dense, name: c, units: 3, kernel_regularizer: l2}\n"
-	                            "  - {type: dense, name: d, units: 3, kernel_regularizer: l2, inputs: a}\n",
+	                            "  - {type: dense, name: c, units: 3}\n"
+	                            "  - {type: dense, name: d, units: 3, inputs: a}\n",
 	                       &file, &error),
 	                 0);
-	bd_model_mark_used(&file.model, used);
-	assert_true(used[0] && !used[1] && !used[2] && used[3]);
-	assert_true(file.model.layers[1].l2 == 0 && file.model.layers[2].l2 == 0 && file.model.layers[3].l2 > 0);
+	assert_int_equal(file.model.layer_count, 2);
+	assert_string_equal(file.model.layers[1].name, "d");
+	assert_string_equal(file.model.unused, "c");
 	bd_model_file_finish(&file);
 }
 
@@ -256,7 +275,8 @@ int main(void)
 		cmocka_unit_test(base_layers_come_first_and_are_frozen),
 		cmocka_unit_test(mobilenet_pads_by_compatibility),
 		cmocka_unit_test(optimizers_take_their_own_defaults),
-		cmocka_unit_test(layers_that_lead_nowhere_have_no_penalty),
+		cmocka_unit_test(base_ends_where_it_is_left),
+		cmocka_unit_test(layers_that_lead_nowhere_are_left_out),
 		cmocka_unit_test(keras_own_configuration_is_taken),
 		cmocka_unit_test(what_is_not_computed_is_refused_with_what_is),
 		cmocka_unit_test(errors_name_the_line_and_the_nearest_word),
