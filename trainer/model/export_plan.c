@@ -70,6 +70,10 @@ static int wire(struct bd_export_plan *plan, size_t number, struct bd_error *err
 		layer->inputs[0] = number ? number - 1 : BD_EXPORT_INPUT;
 	for (size_t i = 0; i < config->input_count; i++) {
 		size_t k = 0;
+		if (strcmp(config->inputs[i], BD_MODEL_INPUT_NAME) == 0) {
+			layer->inputs[i] = BD_EXPORT_INPUT;
+			continue;
+		}
 		while (k < number && strcmp(plan->layers[k].config->name, config->inputs[i]) != 0)
 			k++;
 		if (k == number)

@@ -116,6 +116,22 @@ static void odd_padding_lies_at_the_bottom_and_right(void **state)
 	release(&built);
 }
 
+static void model_input_may_be_named(void **state)
+{
+	(void)state;
+	struct built built;
+	struct bd_export_plan plan;
+	build(&built,
+	      "input: {height: 4, width: 4, channels: 1}\n"
+	      "layers: [{type: conv2d, name: a, filters: 1, kernel_size: 1, inputs: [input]},\n"
+	      "  {type: conv2d, name: b, filters: 1, kernel_size: 1, inputs: input}, {type: add, inputs: [b, a, input]}]\n");
+	assert_int_equal(bd_export_plan_init(&plan, &built.file.model, built.all, built.count, NULL), 0);
+	assert_true(plan.layers[0].inputs[0] == BD_EXPORT_INPUT && plan.layers[1].inputs[0] == BD_EXPORT_INPUT);
+	assert_true(plan.layers[2].inputs[0] == 1 && plan.layers[2].inputs[1] == 0 && plan.layers[2].inputs[2] == BD_EXPORT_INPUT);
+	bd_export_plan_finish(&plan);
+	release(&built);
+}
+
 static bool is_known(const Batchd__Onnx__GraphProto *graph, const char *name, size_t nodes)
 {
 	if (!strcmp(name, graph->input[0]->name))
@@ -230,6 +246,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plan_has_keras_order_and_explicit_padding),
 		cmocka_unit_test(odd_padding_lies_at_the_bottom_and_right),
+		cmocka_unit_test(model_input_may_be_named),
 		cmocka_unit_test(onnx_nodes_come_after_their_inputs),
 		cmocka_unit_test(keras_file_is_read_back),
 		cmocka_unit_test(model_that_cannot_be_exported_is_einval),
