@@ -51,7 +51,7 @@ static int connect(struct bd_graph *graph, struct bd_layer *layer, const struct 
 static bool has_trained(const struct bd_layer *layer)
 {
 	for (size_t i = 0; i < layer->parameter_count; i++)
-		if (layer->parameters[i]->trainable)
+		if (layer->parameters[i]->trainable || (layer->parameters[i]->is_statistic && layer->config.trainable))
 			return true;
 	return false;
 }

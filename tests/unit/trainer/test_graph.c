@@ -454,6 +454,32 @@ static void dropout_draws_by_step_and_keeps_the_mean(void **state)
 	bd_model_finish(&model);
 }
 
+/* As an input is scaled in Keras; it has nothing that an optimizer trains, but statistics. */
+static void normalisation_without_gamma_and_beta_takes_the_batch(void **state)
+{
+	(void)state;
+	enum { ROWS = 4, PIXELS = 9 };
+	struct bd_model model;
+	model_of(&model, 3, 1);
+	struct bd_layer_config *config = add(&model, "batch_normalization", "bn", NULL, NULL);
+	config->center = config->scale_gamma = false;
+	struct bd_graph *graph = graph_of(&model, ROWS, (struct bd_graph_options){ .threads = 1, .training = true });
+	float pixels[ROWS * PIXELS];
+	double sum = 0, squares = 0;
+	for (size_t i = 0; i < ROWS * PIXELS; i++)
+		pixels[i] = 100 + (float)(i % 7);
+	const float *output = bd_graph_forward(graph, &(struct bd_graph_input){ .data = pixels }, ROWS, true, 1);
+	for (size_t i = 0; i < ROWS * PIXELS; i++) {
+		sum += (double)output[i];
+		squares += (double)output[i] * (double)output[i];
+	}
+	assert_float_equal(sum, 0, 1e-3);
+	assert_float_equal(squares / (ROWS * PIXELS), 1, 1e-2);
+	assert_true(bd_graph_parameter(graph, 0)->value[0] > 0.5f); /* the moving mean has moved */
+	bd_graph_destroy(graph);
+	bd_model_finish(&model);
+}
+
 static void bytes_become_floats_with_mean_and_scale(void **state)
 {
 	(void)state;
@@ -549,6 +575,7 @@ int main(void)
 		cmocka_unit_test(row_has_the_same_numbers_anywhere_in_a_batch),
 		cmocka_unit_test(features_give_the_same_output),
 		cmocka_unit_test(dropout_draws_by_step_and_keeps_the_mean),
+		cmocka_unit_test(normalisation_without_gamma_and_beta_takes_the_batch),
 		cmocka_unit_test(bytes_become_floats_with_mean_and_scale),
 		cmocka_unit_test(logits_leave_out_the_last_activation),
 		cmocka_unit_test(wrong_model_is_einval_with_the_layer_named),
