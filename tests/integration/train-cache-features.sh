@@ -40,6 +40,12 @@ train resumed $options --steps 33 --cache-features || fail "$(cat "$WORK/resumed
 train resumed $options --cache-features || fail "$(cat "$WORK/resumed.log")"
 cmp "$WORK/plain/checkpoint-70.safetensors" "$WORK/resumed/checkpoint-70.safetensors" || fail "resumed with features: other weights"
 
+# A dropout in front of the first trained layer is drawn anew in each step, features or not.
+sed -i 's/  - {type: flatten}/&\n  - {type: dropout, rate: 0.4}/' "$WORK/model.yaml"
+train drawn --steps 30 || fail "$(cat "$WORK/drawn.log")"
+train kept --steps 30 --cache-features || fail "$(cat "$WORK/kept.log")"
+cmp "$WORK/drawn/checkpoint-30.safetensors" "$WORK/kept/checkpoint-30.safetensors" || fail "a dropout behind the features: other weights"
+
 sed 's/^    dtype: float32/&\n    flip: horizontal/' "$WORK/data/train.yaml" >"$WORK/data/flipped.yaml"
 refuses 1 "cache-features would be wrong: 'image' has 'flip: horizontal'" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/flipped.yaml" \
 	--model-dir "$WORK/flipped" --steps 5 --cache-features --quiet

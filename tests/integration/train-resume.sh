@@ -91,7 +91,7 @@ stop_with() {
 }
 stop_with INT
 # where the tests themselves run under nohup there is nothing to see
-[ "$(sh -c 'kill -HUP $$; echo ignored')" = ignored ] || stop_with HUP
+[ "$( (sh -c 'kill -HUP $$; echo ignored') 2>/dev/null || true)" = ignored ] || stop_with HUP
 
 # One thread: the same bits too.
 "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/single" --batch 20 --threads 1 --steps 40 --quiet

@@ -40,6 +40,7 @@ struct bd_layer {
 
 	/* by the graph between configure and plan */
 	bool active; /* it or a layer before it is trained: backward comes here */
+	bool varies; /* active, or drawn anew in each training step: one record's output is not the same twice */
 	bool alias; /* its output is its first input's memory: nothing to run */
 	bool fused; /* a neighbour does its work (then it is an alias too) */
 	struct bd_layer *norm; /* frozen batch normalisation, folded into this layer's weights */

@@ -48,6 +48,7 @@ static int connect(struct bd_graph *graph, struct bd_layer *layer, const struct 
 	return 0;
 }
 
+/* Moving averages are trained too: a batch normalisation with neither gamma nor beta, such as one that scales the input, takes the batch's. */
 static bool has_trained(const struct bd_layer *layer)
 {
 	for (size_t i = 0; i < layer->parameter_count; i++)
@@ -62,8 +63,11 @@ static void settle_activity(struct bd_graph *graph, struct bd_layer *layer)
 		return;
 	layer->active = has_trained(layer);
 	graph->any_trained = graph->any_trained || layer->active;
-	for (size_t i = 0; i < layer->input_count; i++)
+	layer->varies = layer->active || (strcmp(layer->type->type, "dropout") == 0 && layer->config.rate > 0);
+	for (size_t i = 0; i < layer->input_count; i++) {
 		layer->active = layer->active || layer->inputs[i]->active;
+		layer->varies = layer->varies || layer->inputs[i]->varies;
+	}
 }
 
 static int allocate_gradients(const struct bd_graph *graph, struct bd_layer *layer, struct bd_error *error)

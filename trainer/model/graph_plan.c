@@ -78,9 +78,9 @@ static bool runs_in_pieces(const struct bd_layer *layer)
 
 static void settle_prefix(struct bd_graph *graph)
 {
-	size_t most = count_of(&graph->layers[0]);
+	size_t most = count_of(&graph->layers[0]), end = graph->features ? graph->features + 1 : graph->layer_count;
 	graph->prefix = 1;
-	while (graph->prefix < graph->layer_count && graph->most_inputs <= BD_GRAPH_PIECE_INPUTS &&
+	while (graph->prefix < end && graph->most_inputs <= BD_GRAPH_PIECE_INPUTS &&
 	       runs_in_pieces(&graph->layers[graph->prefix])) {
 		most = larger(most, count_of(&graph->layers[graph->prefix]));
 		graph->prefix++;
@@ -220,21 +220,21 @@ static int fit_spans(struct bd_graph *graph, struct bd_error *error)
 
 /* ---- */
 
-/* The one frozen tensor that enters the trained part, with nothing before it read after it. */
+/* The one tensor that a record always gives and that enters what varies, a dropout before the first trained layer included; nothing before it is read after it. */
 static void settle_features(struct bd_graph *graph)
 {
 	size_t found = 0;
 	for (size_t i = 1; i < graph->layer_count; i++)
-		for (size_t n = 0; n < graph->layers[i].input_count && graph->layers[i].active; n++) {
+		for (size_t n = 0; n < graph->layers[i].input_count && graph->layers[i].varies; n++) {
 			const struct bd_layer *input = graph->layers[i].inputs[n];
-			if (input->active)
+			if (input->varies)
 				continue;
 			if (!input->index || (found && found != input->index))
 				return;
 			found = input->index;
 		}
 	for (size_t i = found + 1; i < graph->layer_count && found; i++) {
-		if (!graph->layers[i].active && !graph->layers[i].alias)
+		if (!graph->layers[i].varies && !graph->layers[i].alias)
 			return;
 		for (size_t n = 0; n < graph->layers[i].input_count; n++)
 			if (graph->layers[i].inputs[n]->index < found)
