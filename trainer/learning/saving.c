@@ -393,6 +393,9 @@ int bd_saving_load_weights(struct bd_saving *saving, const char *which, uint64_t
 	} else {
 		r = strcmp(which, "best") == 0 ? read_best_step(saving->folder, &step, error)
 		                               : bd_parse_u64(which, 0, UINT64_MAX, &step, error);
+		if (r == -ENOENT)
+			bd_error_set(error, r, "%s: there is no best checkpoint; 'batchtrain train --eval-data' finds it",
+			             saving->folder);
 		if (r == 0)
 			r = find_step(saving, step, &path, error);
 	}

@@ -250,7 +250,8 @@ static void offer_older(const struct bd_checkpoint_list *list, const char *finge
 		bd_error_set(error, reason.code, "%.600s; %s before it is good: remove %s to go on from there", reason.text,
 		             bd_path_base(good), bd_path_base(list->entries[0].path));
 	else if (list->count > 1)
-		bd_error_set(error, reason.code, "%.900s; none before it is good either", reason.text);
+		bd_error_set(error, reason.code, "%.800s; none before it is good either: 'batchtrain train --fresh' begins anew",
+		             reason.text);
 }
 
 int bd_checkpoint_newest(const char *folder, const char *fingerprint, char **ret_path, struct bd_checkpoint_info *ret_info,
