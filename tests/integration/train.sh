@@ -129,6 +129,26 @@ for model in branch trunk; do
 done
 cmp "$WORK/branch.losses" "$WORK/trunk.losses" && [ "$(wc -l <"$WORK/trunk.losses")" = 4 ] || fail "with and without a branch that leads nowhere: other losses"
 
+# Pictures that are made vectors and joined: the net that only predicts, which joins in place, says what training's net said.
+cat >"$WORK/joined.yaml" <<-YAML
+	input: {height: 8, width: 8, channels: 1}
+	layers:
+	  - {type: conv2d, name: a, filters: 3, kernel_size: 3, activation: sigmoid}
+	  - {type: max_pooling2d, name: p, inputs: [a]}
+	  - {type: flatten, name: f}
+	  - {type: conv2d, name: c, filters: 2, kernel_size: 3, activation: relu, inputs: [a]}
+	  - {type: flatten, name: g}
+	  - {type: concatenate, inputs: [f, g]}
+	  - {type: dense, units: 1, activation: sigmoid}
+	loss: binary_crossentropy
+	optimizer: {name: sgd, learning_rate: 0.01}
+YAML
+"$bin/batchtrain" train "$WORK/joined.yaml" --data "$WORK/data/train.yaml" --eval-data "$WORK/data/test.yaml" --model-dir "$WORK/joined" --steps 9 --json --quiet >"$WORK/joined.json"
+"$bin/batchtrain" evaluate --model-dir "$WORK/joined" --data "$WORK/data/test.yaml" --json --quiet >"$WORK/out" || fail "evaluate of joined vectors"
+told=$(tail -n 1 "$WORK/joined.json" | sed -n 's/.*"eval":{"records":60,"loss":\([^,}]*\).*/\1/p')
+awk -v a="$told" -v b="$(number loss <"$WORK/out")" 'BEGIN { exit !(a > 0 && a - b < 1e-5 * a && b - a < 1e-5 * a) }' ||
+	fail "training said loss $told, evaluate says $(cat "$WORK/out")"
+
 # An epoch that drops its last records is as many steps as batches come out of it: two of 100 out of 240.
 train drop --eval-data "$WORK/data/test.yaml" --epochs 3 --batch 100 --remainder drop --report-every 100 || fail "drop: $(cat "$WORK/drop.log")"
 grep -q '^{"step":2,.*"eval":{' "$WORK/drop.json" && grep -q '^{"step":4,.*"eval":{' "$WORK/drop.json" || fail "evaluated at $(cat "$WORK/drop.json")"

@@ -37,12 +37,15 @@ static struct bd_layer *writer_of(const struct bd_graph *graph, struct bd_layer 
 	}
 }
 
+/* A picture that a flatten makes a vector has many pixels where the vector has one: it lies in no vector, pixel by pixel. */
 static void join_inputs(struct bd_graph *graph, struct bd_layer *layer)
 {
 	size_t offset = 0;
-	for (size_t i = 0; i < layer->input_count; i++)
-		if (!writer_of(graph, layer->inputs[i]) || layer->inputs[i]->shape.rank != layer->shape.rank)
+	for (size_t i = 0; i < layer->input_count; i++) {
+		const struct bd_layer *writer = writer_of(graph, layer->inputs[i]);
+		if (!writer || writer->shape.rank != layer->shape.rank || layer->inputs[i]->shape.rank != layer->shape.rank)
 			return;
+	}
 	for (size_t i = 0; i < layer->input_count; i++) {
 		struct bd_layer *writer = writer_of(graph, layer->inputs[i]);
 		writer->out_pitch = (size_t)bd_shape_channels(&layer->shape);
