@@ -242,8 +242,10 @@ static void do_run(struct seat *seat, struct bd_tenant *tenant, struct bd_run *r
 	}
 	end_run(seat, run);
 	if (!tenant->leaving) {
-		tenant->idle =
-			false; /* what finish has settled may let take go on; this thread asks at once, nobody need be woken */
+		/* What finish has settled may let take go on. This thread asks at once; but a spare one may end, or must not serve it. */
+		tenant->idle = false;
+		if (seat->spare)
+			wake_sleeper(engine);
 		return;
 	}
 	if (tenant->running > 0)

@@ -17,6 +17,7 @@ struct fake {
 	struct bd_tenant tenant; /* first */
 	uint64_t runs, work_us;
 	sem_t *gate; /* not NULL: its runs last until the gate is posted, one run a post */
+	bool serial; /* one run at a time, and none that `lasts` */
 	uint64_t taken, finished, settled; /* locked; settled: by one worker at a time */
 	_Atomic uint64_t worked, worked_ns;
 	sem_t done, freed;
@@ -30,9 +31,9 @@ static struct fake *of(struct bd_tenant *tenant)
 static bool fake_take(struct bd_tenant *tenant, struct bd_run *ret_run)
 {
 	struct fake *fake = of(tenant);
-	if (fake->taken == fake->runs || (fake->gate && !bd_tenant_may_last(tenant)))
+	if (fake->taken == fake->runs || (fake->serial ? tenant->running > 0 : fake->gate && !bd_tenant_may_last(tenant)))
 		return false;
-	ret_run->lasts = fake->gate;
+	ret_run->lasts = fake->gate && !fake->serial;
 	ret_run->first = (uint32_t)fake->taken++;
 	return true;
 }
@@ -308,6 +309,45 @@ static void stream_of_large_records_waits_for_a_configured_thread(void **state)
 	sem_destroy(&gate);
 }
 
+/* Until a thread has asked the tenant in vain and sleeps. */
+static void wait_for_idle(struct fake *fake)
+{
+	for (;;) {
+		bd_engine_lock(fake->tenant.engine);
+		bool idle = fake->tenant.idle;
+		bd_engine_unlock(fake->tenant.engine);
+		if (idle)
+			return;
+		usleep(100);
+	}
+}
+
+/* A spare thread ends after the run that makes the next one possible, and the configured one sleeps. */
+static void work_that_a_spare_thread_leaves_behind_is_done(void **state)
+{
+	(void)state;
+	struct bd_engine *engine = engine_of(1);
+	struct fake fakes[2];
+	sem_t gates[2];
+	for (int i = 0; i < 2; i++) {
+		sem_init(&gates[i], 0, 0);
+		join(&fakes[i], engine, 1 + (uint64_t)i, 0);
+		fakes[i].gate = &gates[i];
+		fakes[i].serial = true;
+		wake(&fakes[i]);
+		bd_engine_relieve(engine, bd_now_ns() + BD_ENGINE_STUCK_NS);
+		wait_for_run(&fakes[i]);
+	}
+	sem_post(&gates[0]);
+	wait_for_idle(&fakes[1]);
+	sem_post(&gates[1]);
+	sem_post(&gates[1]);
+	leave_all(fakes, 2);
+	bd_engine_destroy(engine);
+	for (int i = 0; i < 2; i++)
+		sem_destroy(&gates[i]);
+}
+
 static void memory_that_the_host_has_not_is_refused(void **state)
 {
 	(void)state;
@@ -350,6 +390,7 @@ int main(void)
 		cmocka_unit_test(leaving_does_not_wait_for_the_run),
 		cmocka_unit_test(streams_that_hang_do_not_hold_up_another),
 		cmocka_unit_test(stream_of_large_records_waits_for_a_configured_thread),
+		cmocka_unit_test(work_that_a_spare_thread_leaves_behind_is_done),
 		cmocka_unit_test(memory_that_the_host_has_not_is_refused),
 		cmocka_unit_test(options_left_out_have_defaults),
 	};
