@@ -163,4 +163,17 @@ tail -n 1 "$WORK/early.json" | grep -q '"stopped_early":true' || fail "not stopp
 steps=$(tail -n 1 "$WORK/early.json" | number steps)
 train early --eval-data "$WORK/data/test.yaml" --steps $((steps + 5)) --eval-every 5 --best accuracy || fail "another --best: $(cat "$WORK/early.log")"
 tail -n 1 "$WORK/early.json" | grep -q "\"best\":{\"step\":$((steps + 5))," || fail "after --best accuracy: $(tail -n 1 "$WORK/early.json")"
+
+# The best checkpoint outlives runs that evaluate nothing, and is not taken for the best in something else.
+make_model "$WORK/model.yaml"
+best() {
+	train best --checkpoint-every 5 --keep 2 "$@" || fail "best: $(cat "$WORK/best.log")"
+	"$bin/batchtrain" evaluate --model-dir "$WORK/best" --checkpoint best --data "$WORK/data/test.yaml" --json --quiet >"$WORK/out" || fail "the best checkpoint is gone"
+}
+best --eval-data "$WORK/data/test.yaml" --steps 10 --eval-every 5 --best accuracy
+kept=$(number step <"$WORK/out")
+best --steps 30
+[ "$(number step <"$WORK/out")" = "$kept" ] || fail "the best was step $kept, then $(cat "$WORK/out")"
+tail -n 1 "$WORK/best.json" | grep -q "\"best\":{\"step\":$kept," || fail "no best is known any more: $(tail -n 1 "$WORK/best.json")"
+head -c 8192 "$WORK/best/checkpoint-30.safetensors" | grep -aq 'best_metric[^,]*accuracy' || fail "the checkpoint does not say in what"
 echo "accuracy $accuracy"

@@ -227,7 +227,7 @@ static int restore(struct bd_train *train, struct bd_error *error)
 	if (r < 0)
 		return r;
 	bd_saving_set_order(&train->saving, &train->spec, train->spec.seed);
-	train->saving.best_metric = train->best ? train->best : "loss";
+	train->saving.best_metric = !train->eval_data ? NULL : train->best ? train->best : "loss";
 	r = train->fresh ? -ENOENT : bd_saving_load_newest(&train->saving, &train->loop.state, &train->window_metrics, error);
 	train->loop.saved_step = r == 0 ? train->loop.state.step : UINT64_MAX;
 	if (r == -ENOENT)

@@ -34,6 +34,7 @@ int bd_saving_init(const char *folder, const struct bd_network *network, const s
 void bd_saving_finish(struct bd_saving *saving)
 {
 	free(saving->tensors);
+	free(saving->kept_metric);
 	*saving = (struct bd_saving){ 0 };
 }
 
@@ -73,12 +74,13 @@ static json_t *notes_of(const struct bd_saving *saving, const struct bd_loop *lo
 		json_object_set_new(notes, "optimizer", json_string(saving->optimizer));
 	json_object_set_new(notes, "evaluated_step", json_integer((json_int_t)state->evaluated_step));
 	json_object_set_new(notes, "last_loss", bd_json_real(state->last_loss));
-	if (saving->best_metric)
-		json_object_set_new(notes, "best_metric", json_string(saving->best_metric));
-	if (state->has_best) {
+	if (saving->best_metric || saving->kept_metric)
+		json_object_set_new(notes, "best_metric",
+		                    json_string(saving->best_metric ? saving->best_metric : saving->kept_metric));
+	if (state->has_best)
 		json_object_set_new(notes, "best_value", bd_json_real(state->best_value));
+	if (state->best_step > 0)
 		json_object_set_new(notes, "best_step", json_integer((json_int_t)state->best_step));
-	}
 	json_object_set_new(notes, "evaluations_since_best", json_integer((json_int_t)state->evaluations_since_best));
 	if (with_window) {
 		json_object_set_new(notes, "window_loss_sum", bd_json_real(state->window.loss_sum));
@@ -138,21 +140,25 @@ static int restore_window(const json_t *notes, struct bd_loop_state *state, stru
 	return 0;
 }
 
-/* A loss and an accuracy cannot be compared: with another --best the next evaluation is the first. */
-static void restore_best(const struct bd_saving *saving, const json_t *notes, struct bd_loop_state *state)
+/*
+ * A loss and an accuracy cannot be compared: with another --best the next evaluation is the first. The checkpoint that best.json names
+ * stays until then.
+ */
+static void restore_best(struct bd_saving *saving, const json_t *notes, struct bd_loop_state *state)
 {
 	const char *theirs = json_string_value(json_object_get(notes, "best_metric"));
+	state->best_step = get_u64(notes, "best_step");
 	if (theirs && saving->best_metric && strcmp(theirs, saving->best_metric) != 0)
 		return;
+	if (theirs && !saving->best_metric)
+		saving->kept_metric = strdup(theirs);
 	state->has_best = json_object_get(notes, "best_value") != NULL;
 	state->best_value = get_real(notes, "best_value");
-	state->best_step = get_u64(notes, "best_step");
 	state->evaluations_since_best = get_u64(notes, "evaluations_since_best");
 }
 
 /* Metrics that were added to the model file since begin a new window. */
-static void restore_state(const struct bd_saving *saving, const json_t *notes, struct bd_loop_state *state,
-                          struct bd_metric_set *window)
+static void restore_state(struct bd_saving *saving, const json_t *notes, struct bd_loop_state *state, struct bd_metric_set *window)
 {
 	state->evaluated_step = get_u64(notes, "evaluated_step");
 	state->last_loss = get_real(notes, "last_loss");
@@ -268,7 +274,7 @@ int bd_saving_save(const struct bd_saving *saving, const struct bd_loop *loop, b
 	if (r < 0)
 		return r;
 	uint64_t spared = loop->state.best_step;
-	return bd_checkpoint_prune(saving->folder, saving->keep, &spared, loop->state.has_best ? 1 : 0, error);
+	return bd_checkpoint_prune(saving->folder, saving->keep, &spared, spared > 0 ? 1 : 0, error);
 }
 
 /* ---- load ---- */

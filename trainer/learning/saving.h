@@ -27,7 +27,9 @@ struct bd_saving {
 	uint64_t records;
 	uint64_t seed;
 	bool has_records; /* records is known */
-	const char *best_metric; /* what the best evaluation is the best in: `loss` or a metric; set by the caller, borrowed */
+	/* what the best evaluation is the best in: `loss` or a metric; set by the caller, borrowed; NULL: this run evaluates nothing... */
+	const char *best_metric;
+	char *kept_metric; /* ...and keeps what the checkpoint said */
 };
 
 /* `optimizer` NULL: weights only (evaluate, predict, export). Parameters and state are borrowed until finish, which takes zeroed. */
@@ -43,7 +45,7 @@ BD_MUST_CHECK int bd_saving_save(const struct bd_saving *saving, const struct bd
 
 /*
  * The newest checkpoint into tensors, state and the window's metrics; best.json is written anew where a killed run left an older one;
- * a best in another metric than this run's is forgotten.
+ * the value of a best in another metric than this run's is forgotten.
  * -ENOENT: the folder has none (no error text). -EINVAL: of another order or optimizer, with what differs. Damaged ones:
  * bd_checkpoint_newest. The caller tells graph and optimizer (iterations).
  */
