@@ -158,8 +158,8 @@ static bool is_due(const char *folder, time_t now)
 	bool due = fd >= 0;
 	if (path && !due && lstat(path, &status) == 0) {
 		time_t since_s = now - status.st_mtime;
-		/* a mark of the future is that of a clock which was set back */
-		due = (since_s >= (time_t)BD_INDEX_CACHE_SWEEP_S || since_s < 0) &&
+		/* a mark of the future is that of a clock which was set back; a little of it is that of a file server's clock */
+		due = (since_s >= (time_t)BD_INDEX_CACHE_SWEEP_S || since_s <= -(time_t)BD_INDEX_CACHE_SWEEP_S) &&
 		      utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) == 0;
 	}
 	if (fd >= 0)

@@ -158,6 +158,25 @@ static void halves_of_killed_writers_go_after_an_hour(void **state)
 	assert_true(is_there(HEX "-" HEX ".index.aB3dEh"));
 }
 
+static void make_older(const char *path, time_t age_s)
+{
+	struct timespec when[2] = { { .tv_sec = time(NULL) - age_s }, { .tv_sec = time(NULL) - age_s } };
+	assert_int_equal(utimensat(AT_FDCWD, path, when, 0), 0);
+}
+
+/* Files get the time of a file server, which may be ahead. */
+static void mark_of_the_next_seconds_is_one_of_now(void **state)
+{
+	(void)state;
+	char mark[256];
+	snprintf(mark, sizeof mark, "%s/.swept", folder);
+	put(".swept", "", 0, 0);
+	make_older(mark, -30);
+	put_index(1, 1000, 91 * DAY_S);
+	bd_shard_index_sweep_now_and_then(folder, time(NULL));
+	assert_true(index_is_there(1));
+}
+
 static void sweeps_are_rare(void **state)
 {
 	(void)state;
@@ -187,12 +206,6 @@ static void open_shard(const char *path, char ret_index[320])
 	assert_int_equal(stat(path, &status), 0);
 	snprintf(ret_index, 320, "%s/%016llx-%016llx.index", folder, (unsigned long long)status.st_dev,
 	         (unsigned long long)status.st_ino);
-}
-
-static void make_older(const char *path, time_t age_s)
-{
-	struct timespec when[2] = { { .tv_sec = time(NULL) - age_s }, { .tv_sec = time(NULL) - age_s } };
-	assert_int_equal(utimensat(AT_FDCWD, path, when, 0), 0);
 }
 
 static void index_that_is_used_counts_as_new_and_one_of_a_rewritten_shard_goes(void **state)
@@ -233,6 +246,7 @@ int main(void)
 		TEST(set_in_use_that_does_not_fit_keeps_a_fixed_part),
 		TEST(nothing_of_others_is_touched),
 		TEST(halves_of_killed_writers_go_after_an_hour),
+		TEST(mark_of_the_next_seconds_is_one_of_now),
 		TEST(sweeps_are_rare),
 		TEST(index_that_is_used_counts_as_new_and_one_of_a_rewritten_shard_goes),
 	};
