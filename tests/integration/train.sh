@@ -59,6 +59,11 @@ refuses 2 "want a file" "$bin/batchtrain" predict --model-dir "$WORK/run" --data
 refuses 1 "model.onnx" "$bin/batchtrain" export --model-dir "$WORK/run" --format onnx --output "$WORK/model.onnx"
 "$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1 | grep -q '"parameters":2185' || fail "summary: $("$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1)"
 
+# Training needs the dense kernels' gradients (128 x 16 and 16 floats) as a whole only where they are clipped by norm.
+sed 's/learning_rate: /clipnorm: 1, learning_rate: /' "$WORK/model.yaml" >"$WORK/clipped.yaml"
+clipped=$("$bin/batchtrain" summary "$WORK/clipped.yaml" --json | number memory_bytes) plain=$("$bin/batchtrain" summary "$WORK/model.yaml" --json | number memory_bytes)
+[ $((clipped - plain)) = $((4 * (128 * 16 + 16))) ] || fail "$clipped bytes with clipping, $plain without"
+
 grep -q '"classes":\["0","1"\]' "$WORK/evaluate.json" || fail "no names beside the confusion matrix"
 "$bin/batchtrain" evaluate "$WORK/model.yaml" --data "$WORK/data/test.yaml" --confusion --quiet >"$WORK/out" 2>"$WORK/err"
 grep -q '^0 was taken for: ' "$WORK/out" || fail "the classes' names: $(cat "$WORK/out")"
