@@ -153,7 +153,7 @@ static int parse(struct bd_train *train, int argc, char **argv, struct bd_argume
 		.usage = "MODEL.yaml --data TRAIN.yaml --model-dir DIR (--steps N | --epochs N) [options]",
 		.summary = "Trains a model; goes on from the model directory's newest checkpoint, exactly as if it had not been "
 			   "stopped. "
-			   "Ctrl-C saves a checkpoint first. Unless told otherwise: --batch 20 --shuffle global --remainder carry.",
+			   "Ctrl-C saves a checkpoint first.",
 		.groups = { { NULL, options, count },
 		            { "Daemon", train->data.options, BD_DATA_OPTION_COUNT },
 		            { "Stream options", train->stream.options, train->stream.count } },
