@@ -256,6 +256,13 @@ static void do_run(struct seat *seat, struct bd_tenant *tenant, struct bd_run *r
 	bd_engine_lock(engine);
 }
 
+/* By the thread itself, or where none was started: what a spare one had is for the streams when it has ended. */
+static void release_worker(struct seat *seat)
+{
+	bd_worker_finish(&seat->worker);
+	bd_budget_give(&seat->engine->budget, bd_worker_bytes(seat->engine->decoder_bytes));
+}
+
 static void *worker_main(void *context)
 {
 	struct seat *seat = context;
@@ -276,6 +283,7 @@ static void *worker_main(void *context)
 	engine->spares -= seat->spare;
 	seat->ended = true;
 	bd_engine_unlock(engine);
+	release_worker(seat);
 	free(run);
 	return NULL;
 }
@@ -350,8 +358,6 @@ static void clear_seat(struct seat *seat)
 	if (!seat->started)
 		return;
 	pthread_join(seat->thread, NULL);
-	bd_worker_finish(&seat->worker);
-	bd_budget_give(&seat->engine->budget, bd_worker_bytes(seat->engine->decoder_bytes));
 	seat->started = false;
 }
 
@@ -387,7 +393,7 @@ static int start_threads(struct bd_engine *engine, struct bd_error *error)
 		result = make_worker(engine, seat, error);
 		int refused = result == 0 ? start_thread(engine, seat) : 0;
 		if (refused) {
-			bd_worker_finish(&seat->worker);
+			release_worker(seat);
 			result = bd_error_set(error, refused, "worker thread %u of %u: %s", i + 1, count, strerror(-refused));
 		}
 	}
@@ -482,32 +488,18 @@ static void start_spare(struct bd_engine *engine)
 {
 	struct seat *seat = &engine->seats[engine->options.threads], *end = seat + BD_ENGINE_SPARES;
 	struct bd_error error;
-	while (seat < end && seat->started)
+	while (seat < end && seat->started && !seat->ended)
 		seat++;
 	if (seat == end)
 		return;
-	if (make_worker(engine, seat, &error) < 0)
-		return;
-	if (start_thread(engine, seat) < 0) {
-		bd_worker_finish(&seat->worker);
-		bd_budget_give(&engine->budget, bd_worker_bytes(engine->decoder_bytes));
-	}
-}
-
-/* Their memory is for streams again. They have ended: this does not wait. */
-static void clear_ended(struct bd_engine *engine)
-{
-	for (unsigned i = 0; i < BD_ENGINE_SPARES; i++) {
-		struct seat *seat = &engine->seats[engine->options.threads + i];
-		if (seat->ended)
-			clear_seat(seat);
-	}
+	clear_seat(seat); /* it has ended, or does when it has freed its buffers: no wait */
+	if (make_worker(engine, seat, &error) == 0 && start_thread(engine, seat) < 0)
+		release_worker(seat);
 }
 
 void bd_engine_relieve(struct bd_engine *engine, uint64_t now_ns)
 {
 	bd_engine_lock(engine);
-	clear_ended(engine);
 	find_stuck(engine, now_ns);
 	if (!engine->working && !engine->stopping && is_wanted(engine))
 		start_spare(engine);

@@ -272,11 +272,11 @@ static void streams_that_hang_do_not_hold_up_another(void **state)
 	for (int i = 0; i < 6; i++)
 		sem_post(&gate);
 	leave_all(fakes, 3);
+	/* and their memory is there for others */
 	do {
-		usleep(1000);
-		bd_engine_relieve(engine, bd_now_ns());
+		usleep(100);
 		bd_engine_memory(engine, &used[2], &limit);
-	} while (used[2] != used[0]); /* what they took is given back, else this lasts for ever */
+	} while (used[2] > used[0]);
 	bd_engine_destroy(engine);
 	sem_destroy(&gate);
 }
