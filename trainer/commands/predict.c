@@ -83,9 +83,11 @@ static int check_words(struct predict *predict, const struct bd_arguments *argum
 	return bd_trained_model_check(&predict->model, error);
 }
 
-static int parse(struct predict *predict, int argc, char **argv, struct bd_arguments *ret_arguments)
+enum { OPTIONS = 9 };
+
+static void fill_options(struct predict *predict, struct bd_option ret_options[OPTIONS])
 {
-	const struct bd_option options[] = {
+	const struct bd_option options[OPTIONS] = {
 		{ .name = "data",
 		  .kind = BD_OPTION_TEXT,
 		  .value = &predict->dataset,
@@ -127,6 +129,13 @@ static int parse(struct predict *predict, int argc, char **argv, struct bd_argum
 		  .maximum = MAX_BATCH,
 		  .help = "pictures at a time (default 50)" },
 	};
+	memcpy(ret_options, options, sizeof options);
+}
+
+static int parse(struct predict *predict, int argc, char **argv, struct bd_arguments *ret_arguments)
+{
+	struct bd_option options[OPTIONS];
+	fill_options(predict, options);
 	bd_data_options_init(&predict->data);
 	bd_trained_model_init(&predict->model);
 	const struct bd_command command = {
@@ -136,7 +145,7 @@ static int parse(struct predict *predict, int argc, char **argv, struct bd_argum
 		.summary =
 			"What a trained model says about pictures or about the records of a dataset. - reads paths from standard "
 			"input, one a line.",
-		.groups = { { NULL, options, sizeof options / sizeof *options },
+		.groups = { { NULL, options, OPTIONS },
 		            { "Model", predict->model.options, BD_TRAINED_MODEL_OPTION_COUNT },
 		            { "Daemon", predict->data.options, BD_DATA_OPTION_COUNT } },
 		.maximum_words = SIZE_MAX,

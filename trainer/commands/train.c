@@ -19,8 +19,6 @@
 #define MAX_KEEP 100000
 /* More than anyone lives to see, and far from where sums of steps would overflow. */
 #define MAX_STEPS (UINT64_C(1) << 48)
-/* Room for the options that are this command's own. */
-#define TRAIN_OPTIONS 16
 
 static const char *const on_nan_names[] = { "stop", "skip", NULL };
 
@@ -54,10 +52,11 @@ static int check(const struct bd_train *train, struct bd_error *error)
 	return check_combinations(train, error);
 }
 
-static int parse(struct bd_train *train, int argc, char **argv, struct bd_arguments *ret_arguments)
+enum { RUN_OPTIONS = 8, RHYTHM_OPTIONS = 6 };
+
+static void fill_run_options(struct bd_train *train, struct bd_option ret_options[RUN_OPTIONS])
 {
-	static const char *const without[] = { "start", "rank", "world", NULL };
-	const struct bd_option options[TRAIN_OPTIONS] = {
+	const struct bd_option options[RUN_OPTIONS] = {
 		{ .name = "data",
 		  .kind = BD_OPTION_TEXT,
 		  .value = &train->train_data,
@@ -80,6 +79,32 @@ static int parse(struct bd_train *train, int argc, char **argv, struct bd_argume
 		  .minimum = 1,
 		  .maximum = MAX_STEPS,
 		  .help = "steps in all, those of earlier runs included" },
+		{ .name = "fresh",
+		  .kind = BD_OPTION_FLAG,
+		  .value = &train->fresh,
+		  .help = "begin anew: delete the model directory's checkpoints and events" },
+		{ .name = "cache-features",
+		  .kind = BD_OPTION_FLAG,
+		  .value = &train->cache_features,
+		  .help = "compute a frozen base's output once a record and keep it: in memory within --memory (default 1GiB), "
+		          "else in the model directory" },
+		{ .name = "on-nan",
+		  .kind = BD_OPTION_CHOICE,
+		  .value = &train->on_nan,
+		  .choices = on_nan_names,
+		  .argument = "stop|skip",
+		  .help = "when the loss is NaN or infinite: stop, or leave the batch out" },
+		{ .name = "exact-convolutions",
+		  .kind = BD_OPTION_FLAG,
+		  .value = &train->exact,
+		  .help = "no Winograd: slower, rounding errors a few times smaller" },
+	};
+	memcpy(ret_options, options, sizeof options);
+}
+
+static void fill_rhythm_options(struct bd_train *train, struct bd_option ret_options[RHYTHM_OPTIONS])
+{
+	const struct bd_option options[RHYTHM_OPTIONS] = {
 		{ .name = "report-every",
 		  .kind = BD_OPTION_U64,
 		  .value = &train->report_every,
@@ -110,15 +135,6 @@ static int parse(struct bd_train *train, int argc, char **argv, struct bd_argume
 		  .minimum = 1,
 		  .maximum = MAX_KEEP,
 		  .help = "newest checkpoints kept, beside the best (default 5)" },
-		{ .name = "fresh",
-		  .kind = BD_OPTION_FLAG,
-		  .value = &train->fresh,
-		  .help = "begin anew: delete the model directory's checkpoints and events" },
-		{ .name = "cache-features",
-		  .kind = BD_OPTION_FLAG,
-		  .value = &train->cache_features,
-		  .help = "compute a frozen base's output once a record and keep it: in memory within --memory (default 1GiB), "
-		          "else in the model directory" },
 		{ .name = "early-stopping",
 		  .kind = BD_OPTION_U64,
 		  .value = &train->patience,
@@ -131,20 +147,16 @@ static int parse(struct bd_train *train, int argc, char **argv, struct bd_argume
 		  .value = &train->best,
 		  .argument = "loss|METRIC",
 		  .help = "what makes an evaluation the best (default loss)" },
-		{ .name = "on-nan",
-		  .kind = BD_OPTION_CHOICE,
-		  .value = &train->on_nan,
-		  .choices = on_nan_names,
-		  .argument = "stop|skip",
-		  .help = "when the loss is NaN or infinite: stop, or leave the batch out" },
-		{ .name = "exact-convolutions",
-		  .kind = BD_OPTION_FLAG,
-		  .value = &train->exact,
-		  .help = "no Winograd: slower, rounding errors a few times smaller" },
 	};
-	size_t count = 0;
-	while (count < TRAIN_OPTIONS && options[count].name)
-		count++;
+	memcpy(ret_options, options, sizeof options);
+}
+
+static int parse(struct bd_train *train, int argc, char **argv, struct bd_arguments *ret_arguments)
+{
+	static const char *const without[] = { "start", "rank", "world", NULL };
+	struct bd_option run[RUN_OPTIONS], rhythm[RHYTHM_OPTIONS];
+	fill_run_options(train, run);
+	fill_rhythm_options(train, rhythm);
 	bd_data_options_init(&train->data);
 	bd_stream_options_init(&train->stream, &train->spec, without);
 	const struct bd_command command = {
@@ -154,7 +166,8 @@ static int parse(struct bd_train *train, int argc, char **argv, struct bd_argume
 		.summary = "Trains a model; goes on from the model directory's newest checkpoint, exactly as if it had not been "
 			   "stopped. "
 			   "Ctrl-C saves a checkpoint first.",
-		.groups = { { NULL, options, count },
+		.groups = { { NULL, run, RUN_OPTIONS },
+		            { "Reports, evaluations and checkpoints", rhythm, RHYTHM_OPTIONS },
 		            { "Daemon", train->data.options, BD_DATA_OPTION_COUNT },
 		            { "Stream options", train->stream.options, train->stream.count } },
 		.minimum_words = 1,
