@@ -99,7 +99,9 @@ void bd_hoard_finish_run(struct bd_hoard *hoard, const struct bd_run *run)
 
 bool bd_hoard_is_ready(const struct bd_hoard *hoard)
 {
-	return hoard->windows[hoard->using].state == BD_HOARD_READY;
+	/* one whose last rows are still at a worker is READY too, and its successor may be opened to its end */
+	const struct bd_hoard_window *window = &hoard->windows[hoard->using];
+	return window->state == BD_HOARD_READY && window->opened < window->batches;
 }
 
 static void free_used(struct bd_hoard_window *window)

@@ -188,6 +188,31 @@ static void any_start_is_the_rest(void **state)
 	assert_int_equal(whole - rest, 5 * BATCH);
 }
 
+/* A worker that is slow with the last rows of a window: the others have opened all batches of the next one meanwhile. */
+static void window_that_is_opened_to_its_end_is_not_ready(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bd_order_position start = { 0, 0 }, position = start, behind;
+	struct bd_order_batch batch;
+	struct bd_hoard_window *window;
+	begin(fixture, 0, 0, 80000);
+	while (turn(fixture, start))
+		;
+	uint32_t batches = fixture->hoard.windows[0].batches + fixture->hoard.windows[1].batches;
+	for (uint32_t i = 0; i < batches; i++) {
+		assert_true(bd_hoard_is_ready(&fixture->hoard));
+		assert_int_equal(bd_order_batch_at(&fixture->order, position, &batch, &behind), 0);
+		check_batch(fixture, &batch, bd_hoard_open(&fixture->hoard, &window));
+		position = behind;
+	}
+	assert_false(bd_hoard_is_ready(&fixture->hoard));
+	bd_hoard_give_back(&fixture->hoard.windows[0], (uint32_t)fixture->hoard.windows[0].rows_left);
+	assert_false(bd_hoard_is_ready(&fixture->hoard));
+	while (turn(fixture, start))
+		;
+	assert_true(bd_hoard_is_ready(&fixture->hoard));
+}
+
 /* Else the first batch waits until much of the dataset is inflated. */
 static void first_window_is_short_and_the_next_ones_grow(void **state)
 {
@@ -249,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(records_are_there_in_the_order_of_the_rows),   TEST(any_start_is_the_rest),
 		TEST(first_window_is_short_and_the_next_ones_grow), TEST(each_run_goes_forward_in_one_shard),
+		TEST(window_that_is_opened_to_its_end_is_not_ready),
 		TEST(memory_for_some_batches_only_is_not_worth_it), TEST(shard_that_shrank_leaves_its_records_out),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
