@@ -45,12 +45,13 @@ static int normalize(const struct bd_pipeline *pipeline, const struct bd_order_p
 	return 0;
 }
 
-/* Before the first row is handed out the stream may still begin anywhere; later it only goes on. */
+/* Before the first row is handed out, or what is inflated ahead is planned, the stream may still begin anywhere; later it only goes on. */
 static int agree_on_start(struct bd_pipeline *pipeline, const struct bd_order_position *start, struct bd_order_position *ret_first,
                           struct bd_error *error)
 {
 	struct bd_order_position first = pipeline->published;
-	bool running = pipeline->batches > 0 || pipeline->job_count > 0 || pipeline->phase == BD_PHASE_OVER;
+	bool running = pipeline->batches > 0 || pipeline->job_count > 0 || pipeline->hoard.begun ||
+	               pipeline->phase == BD_PHASE_OVER;
 	int result = start ? normalize(pipeline, start, &first, error) : normalize(pipeline, &pipeline->published, &first, error);
 	if (result < 0)
 		return result;

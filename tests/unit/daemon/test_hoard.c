@@ -272,10 +272,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(records_are_there_in_the_order_of_the_rows),   TEST(any_start_is_the_rest),
-		TEST(first_window_is_short_and_the_next_ones_grow), TEST(each_run_goes_forward_in_one_shard),
-		TEST(window_that_is_opened_to_its_end_is_not_ready),
-		TEST(memory_for_some_batches_only_is_not_worth_it), TEST(shard_that_shrank_leaves_its_records_out),
+		TEST(records_are_there_in_the_order_of_the_rows),    TEST(any_start_is_the_rest),
+		TEST(first_window_is_short_and_the_next_ones_grow),  TEST(each_run_goes_forward_in_one_shard),
+		TEST(window_that_is_opened_to_its_end_is_not_ready), TEST(memory_for_some_batches_only_is_not_worth_it),
+		TEST(shard_that_shrank_leaves_its_records_out),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -156,6 +156,42 @@ static void compressed_shards_are_the_plain_ones(void **state)
 	}
 }
 
+/*
+ * Records are inflated ahead from where the stream began: who comes before the first batch is opened begins there too, or is told that
+ * it has passed. Which of both is a matter of moments; what the batches hold is not.
+ */
+static void second_start_while_records_are_inflated_ahead_is_true_or_refused(void **state)
+{
+	(void)state;
+	static struct bd_test_batch all[ROOM], read[ROOM];
+	struct bd_stream_spec spec = spec_of(16, BD_SHUFFLE_GLOBAL);
+	const struct bd_order_position late = { 0, 9 }, early = { 0, 0 };
+	uint64_t memory = (9ull << 19) + (3ull << 19);
+	size_t count, read_count;
+	make_shards(BD_COMPRESSION_GZIP, 3000);
+	digests(yaml, BD_SHUFFLE_GLOBAL, 1, memory, all, &count);
+	for (unsigned i = 0; i < 20; i++) {
+		struct bd_error error;
+		struct bd_engine *engine = bd_test_engine(1, memory);
+		struct bd_pipeline *pipeline = bd_test_pipeline(engine, folder, yaml, &spec, &error);
+		struct bd_test_consumer first;
+		assert_int_equal(bd_test_wait_ready(pipeline, &error), BD_PIPELINE_READY);
+		bd_pipeline_start(pipeline);
+		assert_int_equal(bd_test_attach(pipeline, &late, &first, &error), 0);
+		usleep(i * 50);
+		bd_test_detach(&first);
+		int result = bd_test_read_all(pipeline, &early, read, ROOM, &read_count);
+		if (result != -ESTALE) {
+			assert_int_equal(result, -ENODATA);
+			assert_int_equal(read_count, count);
+			for (size_t n = 0; n < count; n++)
+				assert_string_equal(read[n].digest, all[n].digest);
+		}
+		bd_pipeline_destroy(pipeline);
+		bd_engine_destroy(engine);
+	}
+}
+
 static void truncated_compressed_shard_is_named(void **state)
 {
 	(void)state;
@@ -460,6 +496,7 @@ int main(void)
 	real_pread = (ssize_t(*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, "pread");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(compressed_shards_are_the_plain_ones, setup, teardown),
+		cmocka_unit_test_setup_teardown(second_start_while_records_are_inflated_ahead_is_true_or_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(truncated_compressed_shard_is_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_record_is_read_or_refused_by_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(disk_error_eio_is_the_end_with_the_record, setup, teardown),
