@@ -17,8 +17,9 @@ const volatile int *bd_interrupt_watch(void)
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
-	/* nohup means what it says */
+	/* nohup means what it says; and of a closed terminal both the kernel and the shell tell */
 	struct sigaction hangup;
+	action.sa_flags = 0;
 	if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
 		sigaction(SIGHUP, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);

@@ -1,7 +1,8 @@
 /*
  * interrupt.h - Ctrl-C as a number that the loops look at.
  *
- * The first SIGINT, SIGTERM or SIGHUP (a terminal that was closed, a connection that broke; not under nohup) sets it: work ends at the next good point and the state is saved. The second kills as usual.
+ * The first SIGINT, SIGTERM or SIGHUP (a terminal that was closed, a connection that broke; not under nohup) sets it: work ends at the next
+ * good point and the state is saved. A second SIGINT or SIGTERM kills as usual; SIGHUP comes twice where a shell hands it on.
  */
 #ifndef BD_COMMANDS_INTERRUPT_H
 #define BD_COMMANDS_INTERRUPT_H
