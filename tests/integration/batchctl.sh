@@ -79,7 +79,7 @@ expect 2 "$batchctl" status --connect "$socket" --json=1
 holds err '--json takes no value'
 expect 1 "$batchctl" status
 holds err '--connect'
-"$bin/batchd" --socket "$socket" --dataset small="$data" --memory 256MiB 2>"$WORK/log" &
+"$bin/batchd" --socket "$socket" --dataset small="$data" --memory 256MiB --threads 2 2>"$WORK/log" &
 daemon=$!
 wait_for_daemon "$socket" "$WORK/log"
 expect 0 "$batchctl" status --connect "$socket" --json

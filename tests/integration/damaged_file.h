@@ -18,9 +18,6 @@
 #include "tests/support/reading.h"
 #include "tests/support/records.h"
 
-/* The session that asked last may not be closed yet: its socket and pidfd. */
-#define SLACK 2
-
 static struct bd_test_daemon *batchd;
 static char *folder;
 static unsigned descriptors;
@@ -121,7 +118,7 @@ static inline void expect_unharmed(void)
 	struct bd_error error;
 	bd_test_read_numbers(batchd);
 	bd_test_daemon_wait_idle(batchd);
-	assert_true(bd_test_daemon_descriptors(batchd) <= descriptors + SLACK);
+	bd_test_daemon_wait_descriptors(batchd, descriptors);
 	if (bd_client_connect(batchd->socket, NULL, &client, &error) < 0 || bd_client_status(client, &status, &error) < 0)
 		fail_msg("%s", error.text);
 	assert_int_equal(status.pid, batchd->pid);

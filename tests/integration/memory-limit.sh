@@ -53,7 +53,7 @@ start() { # start ARGUMENTS...: a daemon in the group
 	(in_group "$bin/batchd" --socket "$WORK/s" --dataset "data=$WORK/t.yaml" --threads 2 "$@") >"$WORK/daemon.log" 2>&1 </dev/null &
 	daemon=$!
 	for _ in $(seq 400); do
-		grep -q 'ready on' "$WORK/daemon.log" && return 0
+		grep -qs 'ready on' "$WORK/daemon.log" && return 0
 		kill -0 $daemon 2>/dev/null || break
 		sleep 0.05
 	done

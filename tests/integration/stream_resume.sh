@@ -38,7 +38,7 @@ done
 
 daemon=
 start_daemon() {
-	"$bin/batchd" --socket "$WORK/socket" --memory 256MiB 2>>"$WORK/log" &
+	"$bin/batchd" --socket "$WORK/socket" --memory 256MiB --threads 2 2>>"$WORK/log" &
 	daemon=$!
 	wait_for_daemon "$WORK/socket" "$WORK/log"
 }
