@@ -41,6 +41,13 @@ static int take(struct bd_pipeline *pipeline, uint64_t bytes, const char *what, 
 	return result;
 }
 
+/* For what is a wish only: streams that are prepared side by side see the same memory left, and the last of them goes without. */
+static bool take_wish(struct bd_pipeline *pipeline, uint64_t bytes, const char *what)
+{
+	struct bd_error ignored;
+	return take(pipeline, bytes, what, &ignored) == 0;
+}
+
 static uint64_t left(const struct bd_pipeline *pipeline)
 {
 	uint64_t bytes = bd_budget_free(bd_engine_budget(pipeline->engine));
@@ -131,8 +138,8 @@ static int make_cache(struct bd_pipeline *pipeline, struct bd_error *error)
 		return 0;
 	int result = bd_cache_init(&pipeline->cache, &pipeline->layout, pipeline->source.records, bd_min_u64(wish, left(pipeline)),
 	                           error);
-	if (result == 0 && pipeline->cache.places)
-		result = take(pipeline, pipeline->cache.bytes, "the cache of decoded records", error);
+	if (result == 0 && pipeline->cache.places && !take_wish(pipeline, pipeline->cache.bytes, "the cache of decoded records"))
+		bd_cache_finish(&pipeline->cache);
 	return result;
 }
 
@@ -140,14 +147,12 @@ static int make_cache(struct bd_pipeline *pipeline, struct bd_error *error)
  * Compressed shards that fit into half of what is left are inflated once, in parallel, and kept: a record in the middle then costs
  * nothing, where it costs half a distance between access points otherwise. Reading them once, in order, needs no such thing.
  */
-static int plan_inflation(struct bd_pipeline *pipeline, struct bd_error *error)
+static void plan_inflation(struct bd_pipeline *pipeline)
 {
 	uint64_t bytes = pipeline->source.inflated_bytes;
 	bool once = pipeline->spec.shuffle == BD_SHUFFLE_NONE && pipeline->spec.epochs == 1;
-	if (!pipeline->source.compressed || once || bytes > left(pipeline) / 2)
-		return 0;
-	pipeline->inflates = true;
-	return take(pipeline, bytes, "the uncompressed shards", error);
+	if (pipeline->source.compressed && !once && bytes <= left(pipeline) / 2)
+		pipeline->inflates = take_wish(pipeline, bytes, "the uncompressed shards");
 }
 
 /*
@@ -161,7 +166,9 @@ static int make_hoard(struct bd_pipeline *pipeline, struct bd_error *error)
 	    pipeline->spec.shuffle == BD_SHUFFLE_NONE)
 		return 0;
 	int result = bd_hoard_init(&pipeline->hoard, &pipeline->source, pipeline->rank_rows, bytes, error);
-	return result == 0 && pipeline->hoard.on ? take(pipeline, bytes, "records inflated ahead", error) : result;
+	if (result == 0 && pipeline->hoard.on && !take_wish(pipeline, bytes, "records inflated ahead"))
+		bd_hoard_finish(&pipeline->hoard);
+	return result;
 }
 
 static void make_figures(struct bd_pipeline *pipeline)
@@ -187,7 +194,7 @@ int bd_pipeline_prepare(struct bd_pipeline *pipeline, struct bd_error *error)
 	if (result == 0)
 		result = make_ring(pipeline, error);
 	if (result == 0)
-		result = plan_inflation(pipeline, error);
+		plan_inflation(pipeline);
 	if (result == 0)
 		result = make_cache(pipeline, error);
 	if (result == 0)
