@@ -76,6 +76,7 @@ static size_t task_rows(const struct bd_conv *conv)
 struct cut {
 	size_t columns, column_blocks; /* of the window */
 	size_t chunk, chunks; /* of pixels */
+	size_t most; /* chunks that so many pixels or fewer may be cut into: fewer pixels, in shorter chunks, may be more of them */
 };
 
 static struct cut cut_gradient(const struct bd_conv *conv, size_t pictures)
@@ -88,6 +89,8 @@ static struct cut cut_gradient(const struct bd_conv *conv, size_t pictures)
 		chunks = most ? most : 1;
 	cut.chunk = divide_up(divide_up(pixels, chunks), GRADIENT_PIXELS) * GRADIENT_PIXELS;
 	cut.chunks = divide_up(pixels, cut.chunk);
+	cut.most = divide_up(pixels, GRADIENT_PIXELS);
+	cut.most = cut.most < chunks ? cut.most : chunks;
 	return cut;
 }
 
@@ -98,7 +101,7 @@ size_t bd_conv_gradient_floats(const struct bd_conv *conv, size_t pictures)
 	if (conv->way == BD_WAY_WINOGRAD)
 		return bd_winograd_gradient_floats(conv, pictures);
 	struct cut cut = cut_gradient(conv, pictures);
-	return cut.chunks > 1 ? cut.chunks * window_columns(conv) * conv->filters : 0;
+	return cut.most > 1 ? cut.most * window_columns(conv) * conv->filters : 0;
 }
 
 size_t bd_conv_scratch_floats(const struct bd_conv *conv)

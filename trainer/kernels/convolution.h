@@ -52,7 +52,7 @@ void bd_conv_scatter_pack(const struct bd_conv *conv, const struct bd_run *run, 
 void bd_conv_scatter(const struct bd_conv *conv, const struct bd_run *run, size_t pictures, const float *out_gradient,
                      const float *packed, float *in_gradient);
 
-/* kernel_gradient (kh, kw, channels, filters); workspace: bd_conv_gradient_floats for this many pictures or more. */
+/* kernel_gradient (kh, kw, channels, filters); workspace: bd_conv_gradient_floats for this many pictures, or for more. */
 size_t bd_conv_gradient_floats(const struct bd_conv *conv, size_t pictures);
 void bd_conv_kernel_gradient(const struct bd_conv *conv, const struct bd_run *run, size_t pictures, const float *in,
                              const float *out_gradient, float *workspace, float *kernel_gradient);

@@ -125,15 +125,11 @@ static size_t kernel_floats(const struct bd_conv *conv)
 	return conv->kernel_height * conv->kernel_width * conv->channels * conv->filters;
 }
 
-static size_t gradient_chunks(const struct bd_conv *conv, size_t pictures)
-{
-	size_t units = pictures * strips(conv), chunk = divide_up(units, GRADIENT_CHUNKS);
-	return divide_up(units, chunk);
-}
-
+/* Fewer pictures may be cut into more chunks, one unit each. */
 size_t bd_direct_gradient_floats(const struct bd_conv *conv, size_t pictures)
 {
-	return gradient_chunks(conv, pictures) * kernel_floats(conv);
+	size_t units = pictures * strips(conv);
+	return (units < GRADIENT_CHUNKS ? units : GRADIENT_CHUNKS) * kernel_floats(conv);
 }
 
 static void add_strip(const struct direct_task *task, const struct strip *strip, bool accumulate, float *packed, float *part)
@@ -181,13 +177,10 @@ static void gradient_chunk(const void *argument, size_t index, float *scratch)
 void bd_direct_kernel_gradient(const struct bd_conv *conv, const struct bd_run *run, size_t pictures, const float *in,
                                const float *out_gradient, float *workspace, float *kernel_gradient)
 {
-	size_t units = pictures * strips(conv), chunks = gradient_chunks(conv, pictures);
-	struct direct_task task = { .conv = conv,
-		                    .in = in,
-		                    .out_gradient = out_gradient,
-		                    .out = workspace,
-		                    .units = units,
-		                    .chunk = divide_up(units, GRADIENT_CHUNKS) };
+	size_t units = pictures * strips(conv), chunk = divide_up(units, GRADIENT_CHUNKS), chunks = divide_up(units, chunk);
+	struct direct_task task = {
+		.conv = conv, .in = in, .out_gradient = out_gradient, .out = workspace, .units = units, .chunk = chunk
+	};
 	bd_run_tasks(run, chunks, gradient_chunk, &task);
 	bd_sum_parts(conv->kernels, run, workspace, chunks, kernel_floats(conv), kernel_gradient);
 }

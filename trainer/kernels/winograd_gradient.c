@@ -17,6 +17,7 @@ static size_t divide_up(size_t a, size_t b)
 struct cut {
 	size_t filter_blocks, block_floats; /* floats: of one block's sum */
 	size_t tiles, chunk, chunks; /* chunk: tiles */
+	size_t most; /* chunks that so many tiles or fewer may be cut into: fewer tiles, in shorter chunks, may be more of them */
 };
 
 static struct cut cut_of(const struct bd_conv *conv, size_t pictures)
@@ -30,13 +31,15 @@ static struct cut cut_of(const struct bd_conv *conv, size_t pictures)
 		chunks = most ? most : 1;
 	cut.chunk = divide_up(divide_up(cut.tiles, chunks), BD_WINOGRAD_TILES) * BD_WINOGRAD_TILES;
 	cut.chunks = divide_up(cut.tiles, cut.chunk);
+	cut.most = divide_up(cut.tiles, BD_WINOGRAD_TILES);
+	cut.most = cut.most < chunks ? cut.most : chunks;
 	return cut;
 }
 
 size_t bd_winograd_gradient_floats(const struct bd_conv *conv, size_t pictures)
 {
 	struct cut cut = cut_of(conv, pictures);
-	return cut.chunks * cut.filter_blocks * cut.block_floats;
+	return cut.most * cut.filter_blocks * cut.block_floats;
 }
 
 struct gradient_task {

@@ -126,10 +126,8 @@ static void input_gradient(const struct bd_conv *conv, const struct bd_run *run,
 	free(turned.packed);
 }
 
-static void check_example(const struct example *e, const struct bd_kernels *kernels, struct bd_workers *workers, bool exact)
+static struct bd_conv conv_of(const struct example *e, const struct bd_kernels *kernels, bool exact)
 {
-	struct data d = data_of(e);
-	struct reference r = reference_of(e, &d);
 	struct bd_conv conv = { .kernels = kernels,
 		                .height = e->height,
 		                .width = e->width,
@@ -146,6 +144,14 @@ static void check_example(const struct example *e, const struct bd_kernels *kern
 		                .pad_top = e->pad_top,
 		                .pad_left = e->pad_left };
 	bd_conv_plan(&conv, exact);
+	return conv;
+}
+
+static void check_example(const struct example *e, const struct bd_kernels *kernels, struct bd_workers *workers, bool exact)
+{
+	struct data d = data_of(e);
+	struct reference r = reference_of(e, &d);
+	struct bd_conv conv = conv_of(e, kernels, exact);
 	conv.packed = bd_floats(bd_conv_packed_floats(&conv));
 	struct bd_run run = { .workers = workers, .scratch_floats = bd_conv_scratch_floats(&conv) + 16 };
 	run.scratch = bd_floats(2 * run.scratch_floats);
@@ -188,11 +194,45 @@ static void exact_ways_agree_with_plain_sums(void **state)
 	all_examples(true);
 }
 
+/* A batch may have fewer pictures than the workspace was made for, and then be cut into more parts. */
+static void fewer_pictures_keep_to_the_workspace(void **state)
+{
+	(void)state;
+	enum { MOST = 36, BEHIND = 1 << 20 };
+	struct bd_workers *workers;
+	assert_int_equal(bd_workers_create(2, &workers, NULL), 0);
+	float *behind = draw(BEHIND, 9);
+	for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
+		struct example e = examples[i];
+		struct bd_conv conv = conv_of(&e, bd_kernels_of(bd_simd_level()), false);
+		struct bd_run run = { .workers = workers, .scratch_floats = bd_conv_scratch_floats(&conv) + 16 };
+		run.scratch = bd_floats(2 * run.scratch_floats);
+		e.pictures = MOST;
+		struct data d = data_of(&e);
+		for (size_t most = 2; most <= MOST; most += 3)
+			for (size_t pictures = most * 2 / 5 + 1; pictures < most; pictures += 2) {
+				size_t floats = bd_conv_gradient_floats(&conv, most);
+				float *workspace = bd_floats(floats + BEHIND);
+				memcpy(workspace + floats, behind, BEHIND * sizeof *behind);
+				bd_conv_kernel_gradient(&conv, &run, pictures, d.x, d.dy, workspace, d.dw);
+				if (memcmp(workspace + floats, behind, BEHIND * sizeof *behind) != 0)
+					fail_msg("%s: %zu pictures in the workspace of %zu", bd_conv_way_name(&conv), pictures,
+					         most);
+				free(workspace);
+			}
+		data_free(&d);
+		free(run.scratch);
+	}
+	free(behind);
+	bd_workers_destroy(workers);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fast_ways_agree_with_plain_sums),
 		cmocka_unit_test(exact_ways_agree_with_plain_sums),
+		cmocka_unit_test(fewer_pictures_keep_to_the_workspace),
 	};
 	return cmocka_run_group_tests_name("convolution", tests, NULL, NULL);
 }
