@@ -147,20 +147,13 @@ enum bd_activation bd_graph_left_out(const struct bd_graph *graph)
 	return graph->left_out;
 }
 
-static const float *kept_output(const struct bd_graph *graph, size_t index)
-{
-	if (index == graph->features && graph->features_given)
-		return graph->features_given;
-	return bd_graph_at(graph, &graph->layers[index], 0, NULL);
-}
-
 const float *bd_graph_layer_output(const struct bd_graph *graph, const char *name, struct bd_shape *ret_shape)
 {
 	for (size_t i = 1; i < graph->layer_count; i++) {
 		if (strcmp(graph->layers[i].name, name) != 0)
 			continue;
 		*ret_shape = graph->layers[i].shape;
-		return i == graph->keep || i == graph->output ? kept_output(graph, i) : NULL;
+		return i == graph->keep || i == graph->output ? bd_graph_output_at(graph, &graph->layers[i], 0, NULL) : NULL;
 	}
 	return NULL;
 }
@@ -170,7 +163,7 @@ const float *bd_graph_features(const struct bd_graph *graph, struct bd_shape *re
 	if (!graph->features)
 		return NULL;
 	*ret_shape = graph->layers[graph->features].shape;
-	return kept_output(graph, graph->features);
+	return bd_graph_output_at(graph, &graph->layers[graph->features], 0, NULL);
 }
 
 size_t bd_graph_layer_count(const struct bd_graph *graph)

@@ -77,7 +77,10 @@ void bd_graph_fuse(struct bd_graph *graph);
 /* graph_plan.c: layers' own plans, places, spans, arenas */
 int bd_graph_place(struct bd_graph *graph, struct bd_error *error);
 
-/* Where a layer's output lies for batch row `row`; `piece` is the memory of the worker's piece, NULL outside of pieces. */
+/* Where a layer writes its output for batch row `row`; `piece` is the memory of the worker's piece, NULL outside of pieces. */
 float *bd_graph_at(const struct bd_graph *graph, const struct bd_layer *layer, size_t row, float *piece);
+
+/* graph_run.c: where that output is read: the caller's memory where the layer is the input under another name, or features that were given */
+const float *bd_graph_output_at(const struct bd_graph *graph, const struct bd_layer *layer, size_t row, float *piece);
 
 #endif

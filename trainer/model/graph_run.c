@@ -7,8 +7,7 @@ static size_t count_of(const struct bd_layer *layer)
 	return (size_t)bd_shape_count(&layer->shape);
 }
 
-/* What `layer` gave for batch row `row` and the ones after it. */
-static const float *output_at(const struct bd_graph *graph, const struct bd_layer *layer, size_t row, float *piece)
+const float *bd_graph_output_at(const struct bd_graph *graph, const struct bd_layer *layer, size_t row, float *piece)
 {
 	size_t storage = graph->places[layer->index].storage;
 	if (graph->features_given && storage == graph->places[graph->features].storage)
@@ -24,7 +23,7 @@ static void run_layer(const struct bd_graph *graph, const struct bd_layer *layer
 	if (layer->alias || layer->fused)
 		return;
 	for (size_t i = 0; i < layer->input_count; i++)
-		inputs[i] = output_at(graph, layer->inputs[i], pass->first_row, piece);
+		inputs[i] = bd_graph_output_at(graph, layer->inputs[i], pass->first_row, piece);
 	pass->inputs = inputs;
 	pass->output = bd_graph_at(graph, layer, pass->first_row, piece);
 	layer->type->forward(layer, pass);
@@ -69,7 +68,7 @@ static const float *run_forward(struct bd_graph *graph, size_t first)
 		struct bd_pass pass = pass_of(graph, &run);
 		run_layer(graph, &graph->layers[i], &pass, graph->input_pointers, NULL);
 	}
-	return output_at(graph, &graph->layers[graph->output], 0, NULL);
+	return bd_graph_output_at(graph, &graph->layers[graph->output], 0, NULL);
 }
 
 /* ---- input ---- */
@@ -156,7 +155,7 @@ static void backward_layer(struct bd_graph *graph, const struct bd_layer *layer,
 	/* behind the layers' own workspace: gradients that are added to what another consumer wrote */
 	float *spare = graph->workspace + graph->spare;
 	for (size_t i = 0; i < layer->input_count; i++) {
-		graph->input_pointers[i] = output_at(graph, layer->inputs[i], 0, NULL);
+		graph->input_pointers[i] = bd_graph_output_at(graph, layer->inputs[i], 0, NULL);
 		bool first = is_first_to_write(graph, layer, i);
 		graph->gradient_pointers[i] = first                      ? gradient_at(graph, layer->inputs[i])
 		                              : layer->inputs[i]->active ? spare
@@ -165,7 +164,7 @@ static void backward_layer(struct bd_graph *graph, const struct bd_layer *layer,
 			spare += graph->rows * count_of(layer->inputs[i]);
 	}
 	pass->inputs = graph->input_pointers;
-	pass->output = (float *)(uintptr_t)output_at(graph, layer, 0, NULL);
+	pass->output = (float *)(uintptr_t)bd_graph_output_at(graph, layer, 0, NULL);
 	pass->output_gradient = gradient_at(graph, layer);
 	pass->input_gradients = graph->gradient_pointers;
 	layer->type->backward(layer, pass);

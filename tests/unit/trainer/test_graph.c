@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <math.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -426,6 +425,22 @@ static void features_give_the_same_output(void **state)
 	bd_model_finish(&model);
 }
 
+static void flattened_input_is_a_layer_like_others(void **state)
+{
+	(void)state;
+	struct bd_model model;
+	struct bd_shape shape;
+	model_of(&model, 2, 1);
+	add(&model, "flatten", "flat", NULL, NULL);
+	add(&model, "dense", "d", NULL, NULL)->units = 3;
+	struct bd_graph *graph = graph_of(&model, 2, (struct bd_graph_options){ .threads = 1, .training = true, .keep = "flat" });
+	const float pixels[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+	bd_graph_forward(graph, &(struct bd_graph_input){ .data = pixels }, 2, true, 1);
+	assert_true(bd_graph_features(graph, &shape) == pixels && bd_graph_layer_output(graph, "flat", &shape) == pixels);
+	bd_graph_destroy(graph);
+	bd_model_finish(&model);
+}
+
 static void dropout_draws_by_step_and_keeps_the_mean(void **state)
 {
 	(void)state;
@@ -574,6 +589,7 @@ int main(void)
 		cmocka_unit_test(pooling_takes_over_the_activation_gradient_before_it),
 		cmocka_unit_test(row_has_the_same_numbers_anywhere_in_a_batch),
 		cmocka_unit_test(features_give_the_same_output),
+		cmocka_unit_test(flattened_input_is_a_layer_like_others),
 		cmocka_unit_test(dropout_draws_by_step_and_keeps_the_mean),
 		cmocka_unit_test(normalisation_without_gamma_and_beta_takes_the_batch),
 		cmocka_unit_test(bytes_become_floats_with_mean_and_scale),
