@@ -97,14 +97,14 @@ sed 's|data/pets|data/nothing|' "$WORK/batchd.yaml" >"$WORK/missing.yaml"
 refuses "--check of a missing dataset" 1 "dataset 'pets'" "$bin/batchd" --config "$WORK/missing.yaml" --check
 
 start --config "$WORK/missing.yaml" # a service: its disk may be mounted later
-check "a missing dataset of the configuration is a warning each" within 10 sh -c "[ \$(grep -c 'nothing.yaml: no such file' '$WORK/log') = 2 ]"
+check "a missing dataset of the configuration is a warning each" within 60 sh -c "[ \$(grep -c 'nothing.yaml: no such file' '$WORK/log') = 2 ]"
 check "and the daemon runs" "$bin/batchctl" status --connect "$socket"
 refuses "and says so to who asks for it" 1 "nothing.yaml: No such file" "$bin/batchctl" read pets --connect "$socket" --batches 1
 cp "$pets" "$WORK/data/nothing.yaml"
 check "and has it once the file is there" read_one pets
 rm "$WORK/data/nothing.yaml"
 kill -HUP $daemon
-check "and looks again at a reload" within 10 sh -c "[ \$(grep -c 'nothing.yaml: no such file' '$WORK/log') = 4 ]"
+check "and looks again at a reload" within 60 sh -c "[ \$(grep -c 'nothing.yaml: no such file' '$WORK/log') = 4 ]"
 stop TERM 5
 
 # ---- socket files ----
@@ -271,7 +271,7 @@ if [ "${BUILD##*/}" = release ] && ${CC:-cc} -shared -fPIC -w -o "$WORK/disk.so"
 	check "and costs no other stream" read_one pets
 	"$bin/batchctl" read hung --connect "$socket" --json --quiet >/dev/null 2>&1 &
 	reader=$!
-	within 10 sh -c "'$bin/batchctl' streams --connect '$socket' --json | grep -q '\"running\"'"
+	within 60 sh -c "'$bin/batchctl' streams --connect '$socket' --json | grep -q '\"running\"'"
 	check "a disk that hangs holds up its own stream, also on one thread" read_one pets
 	kill $reader
 	wait $reader 2>/dev/null
