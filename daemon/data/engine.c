@@ -298,13 +298,20 @@ static unsigned cores(void)
 	return 1;
 }
 
+/* One a core, but half of the memory at least is for streams: a large machine's many threads would leave a small budget nothing. */
+static unsigned fitting_threads(uint64_t memory_bytes)
+{
+	uint64_t fitting = memory_bytes / 2 / bd_worker_bytes(DECODER_LEAST_BYTES);
+	return (unsigned)bd_max_u64(1, bd_min_u64(cores(), fitting));
+}
+
 static int copy_options(struct bd_engine *engine, const struct bd_engine_options *options, struct bd_error *error)
 {
 	engine->options = *options;
-	if (!engine->options.threads)
-		engine->options.threads = cores();
 	if (!engine->options.memory_bytes)
 		engine->options.memory_bytes = bd_min_u64(BD_ENGINE_DEFAULT_MEMORY_BYTES, bd_host_memory() / 2);
+	if (!engine->options.threads)
+		engine->options.threads = fitting_threads(engine->options.memory_bytes);
 	if (engine->options.threads > BD_ENGINE_MAX_THREADS)
 		return bd_error_set(error, -EINVAL, "threads: %u are more than %d", engine->options.threads, BD_ENGINE_MAX_THREADS);
 	if (options->cache_folder && !(engine->cache_folder = strdup(options->cache_folder)))

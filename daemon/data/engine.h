@@ -16,7 +16,8 @@
 struct bd_engine;
 
 struct bd_engine_options {
-	unsigned threads; /* 0 = one per core that this process may run on */
+	/* 0 = one per core that this process may run on, or as many whose buffers take half of the memory if those are fewer */
+	unsigned threads;
 	/* For everything: rings, read buffers, decoders, cache. 0 = BD_ENGINE_DEFAULT_MEMORY_BYTES, or half of what the host can give if that is less. */
 	uint64_t memory_bytes;
 	uint64_t cache_bytes; /* the part of it that decoded records may take, for streams that do not ask for their own share */

@@ -364,6 +364,23 @@ static void memory_that_the_host_has_not_is_refused(void **state)
 	assert_null(engine);
 }
 
+/* As on a large machine with a small --memory: the streams have half of it at least. */
+static void threads_left_out_fit_into_the_memory(void **state)
+{
+	(void)state;
+	const uint64_t memories[] = { 9ull << 20, 17ull << 20, 64ull << 20 };
+	for (size_t i = 0; i < sizeof memories / sizeof *memories; i++) {
+		struct bd_engine_options options = { .memory_bytes = memories[i] };
+		struct bd_engine *engine;
+		uint64_t used, limit;
+		assert_int_equal(bd_engine_create(&options, &engine, NULL), 0);
+		bd_engine_memory(engine, &used, &limit);
+		assert_true(bd_engine_threads(engine) >= 1);
+		assert_true(used <= limit / 2);
+		bd_engine_destroy(engine);
+	}
+}
+
 static void options_left_out_have_defaults(void **state)
 {
 	(void)state;
@@ -392,6 +409,7 @@ int main(void)
 		cmocka_unit_test(stream_of_large_records_waits_for_a_configured_thread),
 		cmocka_unit_test(work_that_a_spare_thread_leaves_behind_is_done),
 		cmocka_unit_test(memory_that_the_host_has_not_is_refused),
+		cmocka_unit_test(threads_left_out_fit_into_the_memory),
 		cmocka_unit_test(options_left_out_have_defaults),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
