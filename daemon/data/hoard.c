@@ -11,7 +11,6 @@
 
 /* Of a shard, inflated by one run: some access points on, and some ten milliseconds. */
 #define RUN_BYTES (4u << 20)
-#define NO_ROOM UINT64_MAX
 
 int bd_hoard_init(struct bd_hoard *ret_hoard, const struct bd_records *records, uint32_t rows, uint64_t bytes,
                   struct bd_error *error)
@@ -221,7 +220,6 @@ static int plan(struct bd_hoard *hoard, struct bd_hoard_window *window, const st
 	for (size_t i = 0; result == 0 && i < window->count; i++) {
 		struct bd_hoarded *hoarded = &window->records[i];
 		uint64_t bytes = hoarded->place.length + BD_TFRECORD_FOOTER_BYTES;
-		hoarded->at = NO_ROOM;
 		if (hoarded->place.damage || !bd_records_is_compressed(records, hoarded->place.file) ||
 		    bytes > hoard->window_bytes - used)
 			continue;

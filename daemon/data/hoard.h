@@ -34,7 +34,7 @@
 struct bd_hoarded {
 	const uint8_t *data; /* with its footer; NULL: not here */
 	struct bd_place place;
-	uint64_t at; /* in the window's bytes; UINT64_MAX: no room was left, or it is damaged */
+	uint64_t at; /* in the window's bytes, of those that have room there */
 };
 
 enum bd_hoard_state { BD_HOARD_FREE, BD_HOARD_PLANNED, BD_HOARD_FILLING, BD_HOARD_READY };
