@@ -30,24 +30,40 @@ static int made_up_file(size_t bytes, const void *start, size_t start_bytes)
 	return fd;
 }
 
+static const struct bd_shm_ctl good_ctl = {
+	.magic = BD_SHM_MAGIC,
+	.version = BD_SHM_VERSION,
+	.entry_count = 4,
+	.entry_bytes = sizeof(struct bd_shm_entry),
+	.slot_count = 4,
+	.array_count = 1,
+	.slot_bytes = 4096,
+	.arena_bytes = 16384,
+	.state = BD_SHM_RUNNING,
+};
+
+/* A view of a daemon's memory with this ctl, and the file of it, which is the caller's. */
+static struct bd_ring_view *open_view(const struct bd_shm_ctl *ctl, int *ret_ctl_fd)
+{
+	struct bd_ring_view *view;
+	struct bd_error error;
+	int ctl_fd = made_up_file(BD_SHM_ENTRIES_OFFSET + 4 * sizeof(struct bd_shm_entry), ctl, sizeof *ctl);
+	assert_int_equal(bd_ring_view_open_take(made_up_file(16384, "", 1), dup(ctl_fd), made_up_file(BD_SHM_CONS_BYTES, "", 1),
+	                                        &view, &error),
+	                 0);
+	*ret_ctl_fd = ctl_fd;
+	return view;
+}
+
 static void a_ctl_that_describes_itself_wrongly_is_refused(void **state)
 {
 	(void)state;
-	const struct bd_shm_ctl good = { .magic = BD_SHM_MAGIC,
-		                         .version = BD_SHM_VERSION,
-		                         .entry_count = 4,
-		                         .entry_bytes = sizeof(struct bd_shm_entry),
-		                         .slot_count = 4,
-		                         .array_count = 1,
-		                         .slot_bytes = 4096,
-		                         .arena_bytes = 16384,
-		                         .state = BD_SHM_RUNNING };
 	for (int variant = 0; variant < 9; variant++) {
 		struct bd_shm_ctl ctl;
 		struct bd_ring_view *view = NULL;
 		struct bd_error error;
 		size_t ctl_bytes = BD_SHM_ENTRIES_OFFSET + 4 * sizeof(struct bd_shm_entry), cons_bytes = BD_SHM_CONS_BYTES;
-		memcpy(&ctl, &good, sizeof ctl);
+		memcpy(&ctl, &good_ctl, sizeof ctl);
 		int wanted = -EPROTO;
 		switch (variant) {
 		case 0:
@@ -94,23 +110,12 @@ static void a_ctl_that_describes_itself_wrongly_is_refused(void **state)
 static void an_entry_that_makes_no_sense_is_refused(void **state)
 {
 	(void)state;
-	struct bd_shm_ctl ctl = { .magic = BD_SHM_MAGIC,
-		                  .version = BD_SHM_VERSION,
-		                  .entry_count = 4,
-		                  .entry_bytes = sizeof(struct bd_shm_entry),
-		                  .slot_count = 4,
-		                  .array_count = 1,
-		                  .slot_bytes = 4096,
-		                  .arena_bytes = 16384,
-		                  .head = 9,
-		                  .state = BD_SHM_RUNNING };
-	struct bd_ring_view *view;
+	struct bd_shm_ctl ctl;
 	struct bd_ring_item item;
-	struct bd_error error;
-	int ctl_fd = made_up_file(BD_SHM_ENTRIES_OFFSET + 4 * sizeof(struct bd_shm_entry), &ctl, sizeof ctl);
-	assert_int_equal(bd_ring_view_open_take(made_up_file(16384, "", 1), dup(ctl_fd), made_up_file(BD_SHM_CONS_BYTES, "", 1),
-	                                        &view, &error),
-	                 0);
+	int ctl_fd;
+	memcpy(&ctl, &good_ctl, sizeof ctl);
+	atomic_store(&ctl.head, 9);
+	struct bd_ring_view *view = open_view(&ctl, &ctl_fd);
 	/* An entry of another number than the cursor's, or one that leaves the arena, is not believed. */
 	struct bd_shm_entry entry = { .sequence = 5, .length = 4096 };
 	assert_int_equal(pwrite(ctl_fd, &entry, sizeof entry, BD_SHM_ENTRIES_OFFSET), sizeof entry);
@@ -132,23 +137,12 @@ static void an_entry_that_makes_no_sense_is_refused(void **state)
 static void an_entry_is_a_batch_from_the_moment_that_head_says_so(void **state)
 {
 	(void)state;
-	struct bd_shm_ctl ctl = { .magic = BD_SHM_MAGIC,
-		                  .version = BD_SHM_VERSION,
-		                  .entry_count = 4,
-		                  .entry_bytes = sizeof(struct bd_shm_entry),
-		                  .slot_count = 4,
-		                  .array_count = 1,
-		                  .slot_bytes = 4096,
-		                  .arena_bytes = 16384,
-		                  .state = BD_SHM_RUNNING };
+	struct bd_shm_ctl ctl;
 	const struct bd_shm_entry entry = { .sequence = 0, .length = 4096, .rows = 1 };
-	struct bd_ring_view *view;
 	struct bd_ring_item item;
-	struct bd_error error;
-	int ctl_fd = made_up_file(BD_SHM_ENTRIES_OFFSET + 4 * sizeof(struct bd_shm_entry), &ctl, sizeof ctl);
-	assert_int_equal(bd_ring_view_open_take(made_up_file(16384, "", 1), dup(ctl_fd), made_up_file(BD_SHM_CONS_BYTES, "", 1),
-	                                        &view, &error),
-	                 0);
+	int ctl_fd;
+	memcpy(&ctl, &good_ctl, sizeof ctl);
+	struct bd_ring_view *view = open_view(&ctl, &ctl_fd);
 	assert_int_equal(pwrite(ctl_fd, &entry, sizeof entry, BD_SHM_ENTRIES_OFFSET), sizeof entry);
 	assert_false(bd_ring_view_ready(view));
 	assert_int_equal(bd_ring_view_take(view, &item), -EAGAIN);
