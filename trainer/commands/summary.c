@@ -134,9 +134,8 @@ static int print_totals(const struct summary *summary, struct bd_error *error)
 
 static int run(struct summary *summary, const char *path, struct bd_error *error)
 {
-	struct bd_network_options options = { .batch = (uint32_t)summary->batch, .training = true };
+	const struct bd_network_options options = { .batch = (uint32_t)summary->batch, .training = true };
 	int r = bd_model_file_load(path, &summary->file, error);
-	options.streams_gradients = !bd_optimizer_needs_whole_gradients(&summary->file.training.optimizer); /* as train does */
 	if (r == 0)
 		r = bd_network_init(&summary->file, &options, &summary->network, error);
 	if (r == 0)

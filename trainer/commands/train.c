@@ -211,16 +211,15 @@ static int find_best_metric(struct bd_train *train, struct bd_error *error)
 
 static int build(struct bd_train *train, struct bd_error *error)
 {
-	struct bd_network_options options = { .batch = train->spec.batch,
-		                              .threads = (uint32_t)train->data.threads,
-		                              .training = true,
-		                              .exact = train->exact,
-		                              .seed = train->spec.seed };
+	const struct bd_network_options options = { .batch = train->spec.batch,
+		                                    .threads = (uint32_t)train->data.threads,
+		                                    .training = true,
+		                                    .exact = train->exact,
+		                                    .seed = train->spec.seed };
 	int r = bd_model_file_load(train->model_path, &train->file, error);
 	if (r == 0 && !train->file.training.has_loss)
 		r = bd_error_set(error, -EINVAL, "%s: the model has no loss; for two classes add 'loss: binary_crossentropy'",
 		                 train->model_path);
-	options.streams_gradients = !bd_optimizer_needs_whole_gradients(&train->file.training.optimizer);
 	if (r == 0)
 		r = bd_network_init(&train->file, &options, &train->network, error);
 	if (r == 0)

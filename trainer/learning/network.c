@@ -83,7 +83,7 @@ int bd_network_init(const struct bd_model_file *file, const struct bd_network_op
 		.convolution = options->exact ? BD_CONVOLUTION_EXACT : BD_CONVOLUTION_FAST,
 		.seed = options->seed,
 		.logits = takes_logits(file),
-		.streams_gradients = options->streams_gradients,
+		.streams_gradients = !bd_optimizer_needs_whole_gradients(&file->training.optimizer),
 		.keep = options->keep,
 	};
 	int r = bd_graph_create(&file->model, options->batch, &graph_options, &network.graph, error);

@@ -26,13 +26,15 @@ struct bd_network_options {
 	uint32_t batch; /* rows at most */
 	uint32_t threads; /* 0 = one a processor */
 	bool training;
-	bool streams_gradients; /* as in graph.h */
 	bool exact; /* plain convolutions instead of Winograd */
 	uint64_t seed; /* of dropout and of the first weights */
 	const char *keep; /* a layer whose output is wanted; NULL */
 };
 
-/* Builds the graph and draws the first weights; no file is read. -EINVAL with the model's name: layers that do not fit; -ENOMEM. */
+/*
+ * Builds the graph and draws the first weights; no file is read. Gradients are streamed (graph.h) where the model's optimizer can
+ * take them so. -EINVAL with the model's name: layers that do not fit; -ENOMEM.
+ */
 BD_MUST_CHECK int bd_network_init(const struct bd_model_file *file, const struct bd_network_options *options,
                                   struct bd_network *ret_network, struct bd_error *error);
 
