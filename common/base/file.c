@@ -211,6 +211,26 @@ void bd_output_abandon(struct bd_output *output)
 	*output = (struct bd_output){ 0 };
 }
 
+bool bd_code_is_of_path(int code)
+{
+	switch (code < 0 ? -code : code) {
+	case ENOENT:
+	case ENOTDIR:
+	case EISDIR:
+	case EACCES:
+	case EPERM:
+	case ELOOP:
+	case ENAMETOOLONG:
+	case ENXIO:
+	case ENODEV:
+	case EFBIG:
+	case EOVERFLOW:
+		return true;
+	default:
+		return false;
+	}
+}
+
 char *bd_path_join(const char *folder, const char *name)
 {
 	if (name[0] == '/')

@@ -52,6 +52,12 @@ BD_MUST_CHECK int bd_output_commit(struct bd_output *output, struct bd_error *er
 /* Removes the temporary file; nothing happens on a finished or zeroed output. */
 void bd_output_abandon(struct bd_output *output);
 
+/*
+ * Does the errno of opening or looking at a path speak of what lies there (gone, closed to us, a folder, too large), rather than
+ * of this process or its host (no descriptors, no memory, a disk that fails)? Only the first may be left out under a "skip".
+ */
+bool bd_code_is_of_path(int code); /* positive or negative */
+
 /* Paths: strings of their own, freed by the caller; NULL only without memory. */
 char *bd_path_join(const char *folder, const char *name); /* an absolute name stays as it is */
 char *bd_path_folder(const char *path); /* "a/b" -> "a", "b" -> "." */

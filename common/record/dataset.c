@@ -170,6 +170,7 @@ void bd_dataset_destroy(struct bd_dataset *dataset)
 	free(dataset->features);
 	free_texts(dataset->paths, dataset->path_count);
 	free_texts(dataset->classes, dataset->class_count);
+	free_texts(dataset->notes, dataset->note_count);
 	free(dataset->labels);
 	free(dataset->name);
 	free(dataset);

@@ -8,7 +8,8 @@
  *   shards: {files: [a.jpg, b.png]}     pictures without labels, for prediction
  *
  * Order of the records: the files in byte order of their paths within a glob, globs in the order of the list; of an image
- * folder classes, then names, in byte order, every regular file that does not begin with a dot.
+ * folder as common/record/image_folder.h has it. The key `classes` sets the order of its classes: the folders' names, each once. What
+ * cannot be looked at is an error; with `on_error: skip` it is left out as far as `skip_limit` allows, and noted.
  * Ownership: everything belongs to the dataset. Threads: read-only once loaded.
  */
 #ifndef BD_RECORD_DATASET_H
@@ -69,9 +70,11 @@ struct bd_dataset {
 	enum bd_dataset_source source;
 	char **paths; /* absolute, in the order of the records: shards, or one picture each */
 	size_t path_count;
-	int64_t *labels; /* FOLDER: the class of each picture */
+	int64_t *labels; /* FOLDER: the class of each picture; else NULL */
 	char **classes; /* names: the key `classes`, or the sub-folders; may be none */
 	size_t class_count;
+	char **notes; /* for people: one line on each kind of entry of an image folder that was left out */
+	size_t note_count;
 	enum bd_compression compression;
 	struct bd_feature *features; /* those of `features`, then those of `sequence_features`, in the file's order */
 	size_t feature_count;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,14 +12,15 @@
 #include "common/base/arithmetic.h"
 #include "common/base/file.h"
 #include "common/record/dataset_parts.h"
+#include "common/record/image_folder.h"
 
 static int no_memory(struct bd_error *error)
 {
 	return bd_error_set(error, -ENOMEM, "no memory for the list of files");
 }
 
-/* Both arrays grow by doubling; path_count is a power of two whenever they are full. */
-static int append_path(struct bd_dataset *dataset, char *path_take, int64_t label, struct bd_error *error)
+/* The array grows by doubling; path_count is a power of two whenever it is full. */
+static int append_path(struct bd_dataset *dataset, char *path_take, struct bd_error *error)
 {
 	size_t count = dataset->path_count;
 	if (!path_take)
@@ -30,18 +32,13 @@ static int append_path(struct bd_dataset *dataset, char *path_take, int64_t labe
 	if ((count & (count - 1)) == 0) {
 		size_t room = count ? 2 * count : 1;
 		char **paths = realloc(dataset->paths, room * sizeof *paths);
-		if (paths)
-			dataset->paths = paths;
-		int64_t *labels = realloc(dataset->labels, room * sizeof *labels);
-		if (labels)
-			dataset->labels = labels;
-		if (!paths || !labels) {
+		if (!paths) {
 			free(path_take);
 			return no_memory(error);
 		}
+		dataset->paths = paths;
 	}
 	dataset->paths[count] = path_take;
-	dataset->labels[count] = label;
 	dataset->path_count = count + 1;
 	return 0;
 }
@@ -194,7 +191,7 @@ static int append_matches(const struct bd_yaml_node *node, const char *pattern, 
 		int seen = look(dataset, path, NULL);
 		if (seen == -ENOENT || (seen == 0 && !is_file(path)) || is_index_of_a_match(found, path))
 			continue;
-		int result = append_path(dataset, strdup(path), 0, error);
+		int result = append_path(dataset, strdup(path), error);
 		if (result < 0)
 			return result;
 	}
@@ -242,7 +239,7 @@ static int append_file(const struct bd_yaml_node *node, const char *folder, cons
 	if (result == 0 && S_ISDIR(status.st_mode))
 		result = -EISDIR;
 	if (result == 0)
-		return append_path(dataset, path, 0, error);
+		return append_path(dataset, path, error);
 	bd_yaml_error(node, error, "cannot read '%s': %s", path, strerror(-result));
 	if (error)
 		error->code = result;
@@ -267,102 +264,83 @@ static int append_shards(const struct bd_yaml_node *node, const char *folder, st
 
 /* ---- image folders ---- */
 
-static int keep_visible(const struct dirent *entry)
+static int check_skipped(const struct bd_image_folder *found, const struct bd_dataset *dataset, struct bd_error *error)
 {
-	return entry->d_name[0] != '.';
-}
-
-static int compare_entries(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static void free_names(char **names, size_t count)
-{
-	for (size_t i = 0; names && i < count; i++)
-		free(names[i]);
-	free(names);
-}
-
-/* Keeps the name where it is a folder (or is a file). Returns 0 or -ENOMEM. */
-static int keep_entry(const struct bd_dataset *dataset, const char *folder, const char *name, bool folders, char **names,
-                      size_t *count)
-{
-	char *path = bd_path_join(folder, name);
-	struct stat status;
-	if (!path)
-		return -ENOMEM;
-	int seen = look(dataset, path, NULL);
-	bool keep = seen == 0 ? stat(path, &status) == 0 && (folders ? S_ISDIR(status.st_mode) : S_ISREG(status.st_mode))
-	                      : seen != -ENOENT;
-	free(path);
-	if (!keep)
+	double lost = (double)found->unreadable_count, all = lost + (double)found->count;
+	if (!lost || lost <= dataset->skip_limit * all)
 		return 0;
-	names[*count] = strdup(name);
-	if (!names[*count])
-		return -ENOMEM;
-	++*count;
-	return 0;
+	return bd_error_set(error, -ENOENT,
+	                    "%zu of %.0f files cannot be looked at, more than skip_limit: %g allows; the first is %s",
+	                    found->unreadable_count, all, dataset->skip_limit, found->unreadable[0]);
 }
 
-/* The names in `folder` that are folders (or are files), in byte order; none after a failure. */
-static int list_folder(const struct bd_dataset *dataset, const char *folder, bool folders, char ***ret_names, size_t *ret_count,
-                       struct bd_error *error)
+static int add_note(struct bd_dataset *dataset, const char *root, const char *text, struct bd_error *error)
 {
-	struct dirent **entries;
-	size_t count = 0;
-	*ret_names = NULL;
-	*ret_count = 0;
-	int fd = -1, result = open_folder(dataset->guard, folder, &fd, error);
-	if (result < 0)
-		return result;
-	int found = scandirat(fd, ".", &entries, keep_visible, compare_entries), code = -errno;
-	close(fd);
-	if (found < 0)
-		return bd_error_set(error, code, "%s: cannot list the folder: %s", folder, strerror(-code));
-	char **names = calloc((size_t)found + 1, sizeof *names);
-	result = names ? 0 : -ENOMEM;
-	for (int i = 0; i < found; i++) {
-		if (result == 0)
-			result = keep_entry(dataset, folder, entries[i]->d_name, folders, names, &count);
-		free(entries[i]);
-	}
-	free(entries);
-	if (result < 0) {
-		free_names(names, count);
+	size_t size = strlen(root) + strlen(text) + sizeof ": ";
+	char *note = malloc(size);
+	char **notes = note ? realloc(dataset->notes, (dataset->note_count + 1) * sizeof *notes) : NULL;
+	if (!notes) {
+		free(note);
 		return no_memory(error);
 	}
-	*ret_names = names;
-	*ret_count = count;
+	snprintf(note, size, "%s: %s", root, text);
+	dataset->notes = notes;
+	dataset->notes[dataset->note_count++] = note;
 	return 0;
 }
 
-static int append_class(const char *folder, int64_t label, struct bd_dataset *dataset, struct bd_error *error)
+static int note_what_is_left_out(const struct bd_image_folder *found, const char *root, struct bd_dataset *dataset,
+                                 struct bd_error *error)
 {
-	char **names;
-	size_t count;
-	int result = list_folder(dataset, folder, false, &names, &count, error);
-	for (size_t i = 0; result == 0 && i < count; i++)
-		result = append_path(dataset, bd_path_join(folder, names[i]), label, error);
-	free_names(names, count);
-	return result;
+	char text[BD_ERROR_TEXT_BYTES];
+	int result = 0;
+	for (int i = 0; !result && i < BD_IMAGE_FOLDER_REMARKS; i++)
+		if (bd_image_folder_say(found, (enum bd_image_folder_remark)i, text, sizeof text))
+			result = add_note(dataset, root, text, error);
+	if (result || !found->unreadable_count)
+		return result;
+	snprintf(text, sizeof text, "%zu of its entries cannot be looked at and are left out; the first is %s",
+	         found->unreadable_count, found->unreadable[0]);
+	return add_note(dataset, root, text, error);
 }
 
-static int append_classes(const char *root, struct bd_dataset *dataset, struct bd_error *error)
+/* The dataset takes what was found. */
+static void take_folder(struct bd_image_folder *found, struct bd_dataset *dataset)
 {
-	int result = 0;
-	if (!dataset->classes) {
-		char **names = NULL;
-		size_t count = 0;
-		result = list_folder(dataset, root, true, &names, &count, error);
-		dataset->classes = names;
-		dataset->class_count = count;
+	dataset->paths = found->paths;
+	dataset->labels = found->labels;
+	dataset->path_count = found->count;
+	found->paths = NULL;
+	found->labels = NULL;
+	if (dataset->classes)
+		return;
+	dataset->classes = found->classes;
+	dataset->class_count = found->class_count;
+	found->classes = NULL;
+}
+
+static int list_root(const char *root, struct bd_dataset *dataset, struct bd_error *error)
+{
+	struct bd_image_folder found = { 0 };
+	struct bd_image_folder_options options = { .classes = dataset->classes,
+		                                   .class_count = dataset->class_count,
+		                                   .limit = BD_DATASET_MAX_FILES,
+		                                   .guard = dataset->guard,
+		                                   .skip = dataset->on_error == BD_ON_ERROR_SKIP,
+		                                   .advice = "'on_error: skip' leaves such files out" };
+	int result = bd_image_folder_list(root, &options, &found, error);
+	if (result == -EINVAL && dataset->classes) {
+		bd_error_prefix(error, "'classes' sets the order of the class folders in '%s'", root);
+		return result;
 	}
-	for (size_t i = 0; result == 0 && i < dataset->class_count; i++) {
-		char *path = bd_path_join(root, dataset->classes[i]);
-		result = path ? append_class(path, (int64_t)i, dataset, error) : no_memory(error);
-		free(path);
-	}
+	if (result < 0)
+		return result;
+	result = check_skipped(&found, dataset, error);
+	if (result == 0)
+		result = note_what_is_left_out(&found, root, dataset, error);
+	if (result == 0)
+		take_folder(&found, dataset);
+	bd_image_folder_finish(&found);
 	return result;
 }
 
@@ -374,7 +352,7 @@ static int parse_folder(const struct bd_yaml_node *node, const char *folder, str
 		return result;
 	char *root = bd_path_join(folder, text);
 	dataset->source = BD_SOURCE_FOLDER;
-	result = root ? append_classes(root, dataset, error) : no_memory(error);
+	result = root ? list_root(root, dataset, error) : no_memory(error);
 	free(root);
 	if (result == 0 && !dataset->path_count) {
 		bd_yaml_error(node, error, "no picture in '%s': it needs one sub-folder a class", text);

@@ -91,6 +91,7 @@ struct run {
 	struct bd_progress *progress;
 	struct bd_record_shape shape; /* of all records so far */
 	bool mixed;
+	uint64_t done; /* pictures, broken ones too */
 	struct bd_convert_result result;
 };
 
@@ -126,6 +127,22 @@ static int find_raw_size(struct run *run, struct bd_error *error)
 	return 0;
 }
 
+/* What the list of a folder does not hold. */
+static void tell_left_out(struct run *run)
+{
+	const struct bd_image_folder *folder = &run->convert->list->folder;
+	char text[BD_ERROR_TEXT_BYTES];
+	for (size_t i = 0; i < folder->unreadable_count; i++)
+		fprintf(stderr, "tfrecord convert: left out: %s\n", folder->unreadable[i]);
+	run->result.skipped = folder->unreadable_count;
+	for (int i = 0; i < BD_IMAGE_FOLDER_REMARKS; i++) {
+		if (!run->convert->quiet && bd_image_folder_say(folder, (enum bd_image_folder_remark)i, text, sizeof text))
+			fprintf(stderr, "tfrecord convert: %s\n", text);
+		if (i != BD_IMAGE_FOLDER_EMPTY)
+			run->result.ignored += folder->remarks[i].count;
+	}
+}
+
 static int start(struct run *run, struct bd_error *error)
 {
 	const struct bd_convert *convert = run->convert;
@@ -144,6 +161,8 @@ static int start(struct run *run, struct bd_error *error)
 	if (!status)
 		status = bd_convert_pool_create(convert->list, &run->record, run->order, convert->list->count, convert->jobs,
 		                                &run->pool, error);
+	if (!status)
+		tell_left_out(run);
 	if (!status)
 		run->progress = bd_progress_create("convert", convert->list->count, "records", convert->quiet);
 	return status;
@@ -199,7 +218,7 @@ static int convert_all(struct run *run, struct bd_error *error)
 		}
 		if (status)
 			return status;
-		bd_progress_update(run->progress, run->result.records + run->result.skipped, NULL);
+		bd_progress_update(run->progress, ++run->done, NULL);
 	}
 }
 

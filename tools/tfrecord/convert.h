@@ -34,7 +34,9 @@ struct bd_convert {
 };
 
 struct bd_convert_result {
-	uint64_t records, skipped, bytes;
+	uint64_t records, bytes;
+	uint64_t skipped; /* pictures that could not be read, and what could not be looked at */
+	uint64_t ignored; /* entries of the folder that are no pictures of a class */
 	uint32_t shards;
 };
 

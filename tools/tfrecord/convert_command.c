@@ -152,7 +152,7 @@ static int load_list(const struct arguments *arguments, const struct bd_argument
 	else if (stat(words->words[0], &status) != 0)
 		result = bd_error_set(error, -errno, "%s: cannot open: %s", words->words[0], strerror(errno));
 	else if (S_ISDIR(status.st_mode))
-		result = bd_picture_list_of_folder(words->words[0], ret_list, error);
+		result = bd_picture_list_of_folder(words->words[0], arguments->on_error == 1, ret_list, error);
 	else
 		result = bd_picture_list_of_csv(words->words[0], ret_list, error);
 	return result || !arguments->classes ? result : rename_classes(arguments->classes, ret_list, error);
@@ -163,21 +163,23 @@ static json_t *result_json(const struct bd_convert_result *result, const struct 
 	json_t *classes = json_array();
 	for (size_t i = 0; i < list->class_count; i++)
 		json_array_append_new(classes, bd_json_text(list->classes[i], strlen(list->classes[i])));
-	return json_pack("{s:I, s:I, s:I, s:I, s:o}", "records", (json_int_t)result->records, "skipped",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "records", (json_int_t)result->records, "skipped",
 	                 (json_int_t)result->skipped, "shards", (json_int_t)result->shards, "bytes", (json_int_t)result->bytes,
-	                 "classes", classes);
+	                 "ignored", (json_int_t)result->ignored, "classes", classes);
 }
 
 static int report(const struct bd_convert *convert, const struct bd_convert_result *result, bool json, struct bd_error *error)
 {
-	char size[32];
+	char size[32], ignored[64] = "";
 	bd_format_size(result->bytes, size, sizeof size);
+	if (result->ignored)
+		snprintf(ignored, sizeof ignored, ", %" PRIu64 " other entries ignored", result->ignored);
 	if (!convert->quiet)
 		fprintf(stderr,
 		        "%" PRIu64 " records of %zu classes in %" PRIu32 " shards, %s; %" PRIu64
-		        " left out. Dataset file: %s/%s.yaml\n",
-		        result->records, convert->list->class_count, result->shards, size, result->skipped, convert->folder,
-		        convert->name);
+		        " left out%s. Dataset file: %s/%s.yaml\n",
+		        result->records, convert->list->class_count, result->shards, size, result->skipped, ignored,
+		        convert->folder, convert->name);
 	return json ? bd_json_print_line(stdout, result_json(result, convert->list), error) : 0;
 }
 

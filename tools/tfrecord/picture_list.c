@@ -1,12 +1,9 @@
 #include "tools/tfrecord/picture_list.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/base/file.h"
 
@@ -19,6 +16,7 @@ void bd_picture_list_finish(struct bd_picture_list *list)
 	free(list->paths);
 	free(list->labels);
 	free(list->classes);
+	bd_image_folder_finish(&list->folder);
 	bd_idx_finish(&list->images);
 	*list = (struct bd_picture_list){ 0 };
 }
@@ -54,72 +52,27 @@ static int append(struct bd_picture_list *list, char *path, int64_t label, struc
 
 /* ---- folder ---- */
 
-static int by_bytes(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static int is_visible(const struct dirent *entry)
-{
-	return entry->d_name[0] != '.';
-}
-
-static bool has_kind(const char *path, mode_t kind)
-{
-	struct stat status;
-	return stat(path, &status) == 0 && (status.st_mode & S_IFMT) == kind;
-}
-
-/* Calls `take` with each visible entry of the wanted kind, in byte order. */
-static int each_entry(const char *folder, mode_t kind,
-                      int (*take)(void *context, char *path_take, const char *name, struct bd_error *error), void *context,
-                      struct bd_error *error)
-{
-	struct dirent **entries = NULL;
-	int count = scandir(folder, &entries, is_visible, by_bytes), status = 0;
-	if (count < 0)
-		return bd_error_set(error, -errno, "%s: cannot read the folder: %s", folder, strerror(errno));
-	for (int i = 0; i < count; i++) {
-		char *path = status ? NULL : bd_path_join(folder, entries[i]->d_name);
-		if (!status && !path)
-			status = no_memory(error);
-		else if (!status && has_kind(path, kind))
-			status = take(context, path, entries[i]->d_name, error);
-		else
-			free(path);
-		free(entries[i]);
-	}
-	free(entries);
-	return status;
-}
-
-static int take_picture(void *context, char *path, const char *name, struct bd_error *error)
-{
-	struct bd_picture_list *list = context;
-	(void)name;
-	return append(list, path, (int64_t)list->class_count - 1, error);
-}
-
-static int take_class(void *context, char *path, const char *name, struct bd_error *error)
-{
-	struct bd_picture_list *list = context;
-	char *copy = make_room(&list->classes, list->class_count, sizeof *list->classes) ? strdup(name) : NULL;
-	int status = copy ? 0 : no_memory(error);
-	if (!status) {
-		list->classes[list->class_count++] = copy;
-		status = each_entry(path, S_IFREG, take_picture, list, error);
-	}
-	free(path);
-	return status;
-}
-
-int bd_picture_list_of_folder(const char *path, struct bd_picture_list *ret_list, struct bd_error *error)
+int bd_picture_list_of_folder(const char *path, bool skip, struct bd_picture_list *ret_list, struct bd_error *error)
 {
 	struct bd_picture_list list = { 0 };
-	int status = each_entry(path, S_IFDIR, take_class, &list, error);
-	if (!status && !list.class_count)
+	struct bd_image_folder_options options = { .skip = skip, .advice = "'--on-error skip' leaves such pictures out" };
+	int status = bd_image_folder_list(path, &options, &list.folder, error);
+	if (status)
+		return status;
+	struct bd_image_folder *folder = &list.folder;
+	list.paths = folder->paths;
+	list.labels = folder->labels;
+	list.count = folder->count;
+	list.classes = folder->classes;
+	list.class_count = folder->class_count;
+	folder->paths = folder->classes = NULL;
+	folder->labels = NULL;
+	if (!list.class_count)
 		status = bd_error_set(error, -EINVAL, "%s: no sub-folders; each class has one, with its pictures inside", path);
-	if (!status && !list.count)
+	else if (!list.count && folder->unreadable_count)
+		status = bd_error_set(error, -EINVAL, "%s: no pictures in its sub-folders that can be looked at; the first is %s",
+		                      path, folder->unreadable[0]);
+	else if (!list.count)
 		status = bd_error_set(error, -EINVAL, "%s: no pictures in its sub-folders", path);
 	if (status)
 		bd_picture_list_finish(&list);

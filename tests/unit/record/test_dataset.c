@@ -173,6 +173,7 @@ static void image_folder_is_classes_then_names(void **state)
 	make("images/dogs/deeper");
 	touch("images/.hidden/x.jpg");
 	touch("images/dogs/2.jpg");
+	touch("images/dogs/deeper/1.jpg");
 	touch("images/dogs/10.jpg");
 	touch("images/dogs/.thumb");
 	touch("images/cats/a.png");
@@ -180,15 +181,65 @@ static void image_folder_is_classes_then_names(void **state)
 	struct bd_dataset *dataset = good(
 		"shards: {folder: images/}\nfeatures: {image: {type: image, resize: {height: 8, width: 9}}, label: {type: int64}}");
 	assert_int_equal(dataset->source, BD_SOURCE_FOLDER);
-	assert_int_equal(dataset->path_count, 3);
+	assert_int_equal(dataset->path_count, 4);
 	assert_non_null(strstr(dataset->paths[0], "/cats/a.png"));
 	assert_non_null(strstr(dataset->paths[1], "/dogs/10.jpg"));
 	assert_non_null(strstr(dataset->paths[2], "/dogs/2.jpg"));
+	assert_non_null(strstr(dataset->paths[3], "/dogs/deeper/1.jpg"));
 	assert_int_equal(dataset->labels[0], 0);
 	assert_int_equal(dataset->labels[1], 1);
 	assert_int_equal(dataset->labels[2], 1);
 	assert_int_equal(dataset->class_count, 2);
 	assert_string_equal(dataset->classes[0], "cats");
+	assert_int_equal(dataset->note_count, 1);
+	assert_non_null(strstr(dataset->notes[0], "1 file beside the class folders is left out: stray.jpg"));
+	bd_dataset_destroy(dataset);
+}
+
+#define IMAGE_FOLDER                                                                                                               \
+	"shards: {folder: images}\nfeatures: {image: {type: image, resize: {height: 8, width: 9}}, label: {type: int64}}\n"
+
+static void classes_of_an_image_folder_are_its_folders(void **state)
+{
+	(void)state;
+	make("images");
+	make("images/dogs");
+	make("images/cats");
+	touch("images/dogs/2.jpg");
+	touch("images/cats/a.png");
+	struct bd_dataset *dataset = good(IMAGE_FOLDER "classes: [dogs, cats]\n");
+	assert_non_null(strstr(dataset->paths[0], "/dogs/2.jpg"));
+	assert_int_equal(dataset->labels[0], 0);
+	assert_string_equal(dataset->classes[0], "dogs");
+	bd_dataset_destroy(dataset);
+	struct bd_error error = { 0 };
+	assert_int_equal(parse(IMAGE_FOLDER "classes: [hounds, cats]\n", &dataset, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "no class is named 'hounds'; the classes are cats, dogs"));
+	assert_int_equal(parse(IMAGE_FOLDER "classes: [dogs]\n", &dataset, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "the class 'cats' is not given"));
+}
+
+static void dangling_link_in_an_image_folder_is_refused_or_noted(void **state)
+{
+	(void)state;
+	char path[512];
+	make("images");
+	make("images/cats");
+	touch("images/cats/a.png");
+	touch("images/cats/b.png");
+	snprintf(path, sizeof path, "%s/images/cats/gone.png", folder);
+	assert_int_equal(symlink("/no/such/file", path), 0);
+	struct bd_dataset *dataset = NULL;
+	struct bd_error error = { 0 };
+	assert_int_equal(parse(IMAGE_FOLDER, &dataset, &error), -ENOENT);
+	assert_non_null(strstr(error.text, "gone.png: cannot open: No such file"));
+	assert_int_equal(parse(IMAGE_FOLDER "on_error: skip\n", &dataset, &error), -ENOENT);
+	assert_non_null(strstr(error.text, "1 of 3 files cannot be looked at, more than skip_limit: 0.01 allows"));
+	dataset = good(IMAGE_FOLDER "on_error: skip\nskip_limit: 0.5\n");
+	assert_int_equal(dataset->path_count, 2);
+	assert_int_equal(dataset->note_count, 1);
+	assert_non_null(strstr(dataset->notes[0], "1 of its entries cannot be looked at and are left out; the first is"));
+	assert_non_null(strstr(dataset->notes[0], "gone.png"));
 	bd_dataset_destroy(dataset);
 }
 
@@ -293,6 +344,8 @@ int main(void)
 		TEST(globs_are_sorted_by_bytes_and_leave_indexes_out),
 		TEST(lists_keep_their_order),
 		TEST(image_folder_is_classes_then_names),
+		TEST(classes_of_an_image_folder_are_its_folders),
+		TEST(dangling_link_in_an_image_folder_is_refused_or_noted),
 		TEST(list_of_pictures_takes_names_as_they_are),
 		TEST(wrong_words_are_told_with_their_line),
 		TEST(missing_dataset_file_is_enoent),

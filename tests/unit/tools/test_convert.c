@@ -156,7 +156,7 @@ static void a_folder_becomes_even_shuffled_shards(void **state)
 	const char *folder = *state;
 	make_folder(folder);
 	struct bd_picture_list list;
-	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), &list, NULL), 0);
+	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), false, &list, NULL), 0);
 	assert_int_equal(list.count, 17);
 	assert_string_equal(list.classes[0], "a");
 	char *out = bd_path_join(folder, "deep/out");
@@ -220,7 +220,7 @@ static void bytes_depend_on_the_seed_and_not_on_the_jobs(void **state)
 	const char *folder = *state;
 	make_folder(folder);
 	struct bd_picture_list list;
-	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), &list, NULL), 0);
+	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), false, &list, NULL), 0);
 	char *out = bd_path_join(folder, "out"), first[BD_SHA256_HEX_BYTES], next[BD_SHA256_HEX_BYTES];
 	struct bd_convert convert = options(&list, out);
 	struct bd_convert_result result;
@@ -246,7 +246,7 @@ static void a_size_is_kept_to_within_a_record(void **state)
 	const char *folder = *state;
 	make_folder(folder);
 	struct bd_picture_list list;
-	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), &list, NULL), 0);
+	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), false, &list, NULL), 0);
 	char *out = bd_path_join(folder, "out");
 	struct bd_convert convert = options(&list, out);
 	struct bd_convert_result result;
@@ -273,7 +273,7 @@ static void a_broken_picture_leaves_nothing_or_is_left_out(void **state)
 	make_folder(folder);
 	write_file(under(folder, "in/a/00.png"), "\x89PNG\r\n\x1a\nbroken", 14);
 	struct bd_picture_list list;
-	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), &list, NULL), 0);
+	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), false, &list, NULL), 0);
 	char *out = bd_path_join(folder, "new/out");
 	struct bd_convert convert = options(&list, out);
 	struct bd_convert_result result;
@@ -297,7 +297,7 @@ static void existing_output_is_refused_and_replaced_by_force(void **state)
 	const char *folder = *state;
 	make_folder(folder);
 	struct bd_picture_list list;
-	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), &list, NULL), 0);
+	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), false, &list, NULL), 0);
 	char *out = bd_path_join(folder, "out");
 	struct bd_convert convert = options(&list, out);
 	struct bd_convert_result result;
@@ -318,7 +318,7 @@ static void an_interruption_leaves_nothing(void **state)
 	const char *folder = *state;
 	make_folder(folder);
 	struct bd_picture_list list;
-	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), &list, NULL), 0);
+	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), false, &list, NULL), 0);
 	char *out = bd_path_join(folder, "out");
 	struct bd_convert convert = options(&list, out);
 	struct bd_convert_result result;
@@ -336,7 +336,7 @@ static void mixed_sizes_are_refused_for_raw_without_resize(void **state)
 	make_folder(folder);
 	write_picture(under(folder, "in/b/99.png"), 6, 6, 0);
 	struct bd_picture_list list;
-	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), &list, NULL), 0);
+	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), false, &list, NULL), 0);
 	char *out = bd_path_join(folder, "out");
 	struct bd_convert convert = options(&list, out);
 	struct bd_convert_result result;
@@ -363,7 +363,7 @@ static void grey_ones_among_them_do_not_lose_the_size(void **state)
 	free(bytes);
 	bd_pixels_finish(&grey);
 	struct bd_picture_list list;
-	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), &list, NULL), 0);
+	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), false, &list, NULL), 0);
 	char *out = bd_path_join(folder, "out");
 	struct bd_convert convert = options(&list, out);
 	struct bd_convert_result result;
