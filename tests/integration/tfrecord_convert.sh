@@ -51,6 +51,40 @@ grep -qF '"image/encoded":' "$WORK/c/set.yaml" || fail "the image key is not in 
 grep -qF 'classes: ["one", "two", "three", "four"]' "$WORK/c/set.yaml" || fail "the classes are not in the dataset file"
 expect 0 "$tfrecord" verify "$WORK"/c/set-*.tfrecord
 
+# ---- classes: their order, and other names; what is beside them ----
+
+pictures=$WORK/pictures
+mkdir -p "$pictures/cat/kitten" "$pictures/dog" "$pictures/bird"
+base64 -d >"$pictures/cat/1.png" <<'PNG'
+iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC
+PNG
+cp "$pictures/cat/1.png" "$pictures/cat/kitten/2.png"
+cp "$pictures/cat/1.png" "$pictures/dog/3.png"
+cp "$pictures/cat/1.png" "$pictures/loose.png"
+expect 0 "$tfrecord" convert "$pictures" --output "$WORK/classes/set" --shards 1 --classes dog,cat,bird --json
+grep -qF '"records":3,"skipped":0,' "$WORK/out" || fail "nested pictures: $(cat "$WORK/out")"
+grep -qF '"ignored":1,"classes":["dog","cat","bird"]' "$WORK/out" || fail "order of the classes: $(cat "$WORK/out")"
+grep -qF '1 file beside the class folders is left out: loose.png' "$WORK/err" || fail "a loose picture is not said: $(cat "$WORK/err")"
+grep -qF '1 class has no pictures: bird' "$WORK/err" || fail "an empty class is not said: $(cat "$WORK/err")"
+expect 0 "$tfrecord" cat "$WORK/classes/set-00000-of-00001.tfrecord"
+[ "$(grep -c 'label: int64\[1\] 0' "$WORK/out")" = 1 ] || fail "the one dog is not 0: $(cat "$WORK/out")"
+[ "$(grep -c 'label: int64\[1\] 1' "$WORK/out")" = 2 ] || fail "the two cats are not 1: $(cat "$WORK/out")"
+expect 0 "$tfrecord" convert "$pictures" --output "$WORK/renamed/set" --shards 1 --rename-classes Vogel,Katze,Hund --json --quiet
+grep -qF '"classes":["Vogel","Katze","Hund"]' "$WORK/out" || fail "names of the classes: $(cat "$WORK/out")"
+expect 0 "$tfrecord" cat "$WORK/renamed/set-00000-of-00001.tfrecord"
+[ "$(grep -c 'label: int64\[1\] 1' "$WORK/out")" = 2 ] || fail "the two cats are not 1: $(cat "$WORK/out")"
+expect 1 "$tfrecord" convert "$pictures" --output "$WORK/d/set" --classes Vogel,Katze,Hund
+says "--rename-classes"
+expect 1 "$tfrecord" convert "$pictures" --output "$WORK/d/set" --rename-classes Katze,Hund
+says "2 names for the classes, the pictures have 3 classes"
+ln -s /no/such/file "$pictures/cat/gone.png"
+expect 1 "$tfrecord" convert "$pictures" --output "$WORK/d/set"
+says "cat/gone.png: cannot open: No such file or directory; '--on-error skip' leaves such pictures out"
+expect 0 "$tfrecord" convert "$pictures" --output "$WORK/gone/set" --on-error skip --json --quiet
+grep -qF '"records":3,"skipped":1,' "$WORK/out" || fail "a dangling link: $(cat "$WORK/out")"
+says "left out: "
+says "cat/gone.png: cannot open: No such file or directory"
+
 # ---- refusals: one line, the right status, nothing written ----
 
 expect 2 "$tfrecord" convert --idx "$idx/images" "$idx/labels"

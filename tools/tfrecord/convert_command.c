@@ -14,6 +14,7 @@
 #include "common/base/units.h"
 #include "tools/tfrecord/commands.h"
 #include "tools/tfrecord/convert.h"
+#include "tools/tfrecord/picture_classes.h"
 
 #define SHARDS_DEFAULT 8u
 
@@ -41,7 +42,7 @@ static void catch_signals(void)
 }
 
 struct arguments {
-	const char *output, *image_key, *label_key, *mean, *classes;
+	const char *output, *image_key, *label_key, *mean, *classes, *new_classes;
 	struct bd_option_list idx;
 	uint64_t shards, shard_bytes, seed, jobs;
 	int encoding, filter, compression, on_error, channels;
@@ -119,24 +120,15 @@ static int check_usage(const struct arguments *arguments, const struct bd_argume
 	return status || !arguments->mean ? status : check_mean(arguments->mean, error);
 }
 
-/* --classes a,b,c in place of the names that the list has. */
-static int rename_classes(const char *names, struct bd_picture_list *list, struct bd_error *error)
+/* The numbers of IDX files have no names: there --classes gives them. */
+static int name_classes(const struct arguments *arguments, struct bd_picture_list *list, struct bd_error *error)
 {
-	char *copy = strdup(names), *at = copy, *name;
-	size_t count = 0;
-	int status = copy ? 0 : bd_error_set(error, -ENOMEM, "no memory");
-	while (!status && (name = strsep(&at, ","))) {
-		char *owned = count < list->class_count ? strdup(name) : NULL;
-		if (owned) {
-			free(list->classes[count]);
-			list->classes[count] = owned;
-		}
-		count++;
-	}
-	free(copy);
-	if (!status && count != list->class_count)
-		status = bd_error_set(error, -EINVAL, "--classes has %zu names, the pictures %zu classes", count,
-		                      list->class_count);
+	int status = 0;
+	if (arguments->classes)
+		status = arguments->idx.count ? bd_picture_classes_rename(list, arguments->classes, error)
+		                              : bd_picture_classes_order(list, arguments->classes, error);
+	if (!status && arguments->new_classes)
+		status = bd_picture_classes_rename(list, arguments->new_classes, error);
 	return status;
 }
 
@@ -155,7 +147,7 @@ static int load_list(const struct arguments *arguments, const struct bd_argument
 		result = bd_picture_list_of_folder(words->words[0], arguments->on_error == 1, ret_list, error);
 	else
 		result = bd_picture_list_of_csv(words->words[0], ret_list, error);
-	return result || !arguments->classes ? result : rename_classes(arguments->classes, ret_list, error);
+	return result ? result : name_classes(arguments, ret_list, error);
 }
 
 static json_t *result_json(const struct bd_convert_result *result, const struct bd_picture_list *list)
@@ -301,7 +293,12 @@ static const struct bd_option options[] = {
 	  .kind = BD_OPTION_TEXT,
 	  .value = &given.classes,
 	  .argument = "A,B,C",
-	  .help = "names of the classes, in the order of their numbers" },
+	  .help = "the classes in the order that numbers them [byte order]; with --idx: their names" },
+	{ .name = "rename-classes",
+	  .kind = BD_OPTION_TEXT,
+	  .value = &given.new_classes,
+	  .argument = "A,B,C",
+	  .help = "other names for the classes, in the order of their numbers" },
 	{ .name = "mean",
 	  .kind = BD_OPTION_TEXT,
 	  .value = &given.mean,
