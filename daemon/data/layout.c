@@ -144,6 +144,55 @@ static int add_feature(struct bd_layout *layout, struct bd_layout_feature *out, 
 	return add_fixed(layout, out, number_dtype(feature->type), feature->shape, feature->rank, error);
 }
 
+/* ---- names ---- */
+
+static int by_name(const void *a, const void *b)
+{
+	const struct bd_array_schema *left = *(const struct bd_array_schema *const *)a;
+	const struct bd_array_schema *right = *(const struct bd_array_schema *const *)b;
+	int order = strcmp(left->name, right->name);
+	return order ? order : (left > right) - (left < right);
+}
+
+/* The arrays of a feature follow one another from its `array` on. */
+static const struct bd_feature *feature_of(const struct bd_layout *layout, const struct bd_array_schema *array)
+{
+	size_t index = (size_t)(array - layout->schema.arrays), i = 0;
+	while (i + 1 < layout->feature_count && layout->features[i + 1].array <= index)
+		i++;
+	return layout->features[i].feature;
+}
+
+static int name_taken(const struct bd_layout *layout, const struct bd_array_schema *first, const struct bd_array_schema *second,
+                      struct bd_error *error)
+{
+	const struct bd_feature *one = feature_of(layout, first), *other = feature_of(layout, second);
+	return bd_error_set(
+		error, -EINVAL,
+		"the %sfeatures '%s' and '%s'%s would both give an array '%s': read one of them with a dataset file of its "
+		"own",
+		one->sequence ? "sequence " : "", one->name, other->name,
+		other->sequence && !one->sequence ? " (of sequence_features)" : "", first->name);
+}
+
+/* Clients find arrays by their names: no two may have the same. */
+static int check_names(const struct bd_layout *layout, struct bd_error *error)
+{
+	size_t count = layout->schema.array_count;
+	const struct bd_array_schema **sorted = calloc(count, sizeof(void *));
+	if (!sorted)
+		return bd_error_set(error, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = &layout->schema.arrays[i];
+	qsort(sorted, count, sizeof(void *), by_name);
+	int result = 0;
+	for (size_t i = 1; result == 0 && i < count; i++)
+		if (!strcmp(sorted[i - 1]->name, sorted[i]->name))
+			result = name_taken(layout, sorted[i - 1], sorted[i], error);
+	free(sorted);
+	return result;
+}
+
 /* ---- places ---- */
 
 static int place(struct bd_layout *layout, struct bd_error *error)
@@ -189,6 +238,8 @@ int bd_layout_init(struct bd_layout *ret_layout, const struct bd_dataset *datase
 		layout->features[i].feature = &dataset->features[i];
 		result = add_feature(layout, &layout->features[i], error);
 	}
+	if (result == 0)
+		result = check_names(layout, error);
 	if (result == 0)
 		result = place(layout, error);
 	if (result < 0)

@@ -8,7 +8,7 @@
  * Arrays of a feature: fixed numbers and pictures NAME (rows, shape...); var-len numbers NAME.values, NAME.row_splits; strings NAME.values
  * (uint8), NAME.value_splits and, where their number differs from row to row, NAME.row_splits; numbers of sequence features NAME.values
  * (steps, shape...), NAME.row_splits, which counts steps. A var-len sequence feature (its steps differ in length) has NAME.step_splits too: where
- * each step begins, in values or strings.
+ * each step begins, in values or strings. Two features that would give an array of the same name are refused: bytes `s` and int64 `s.values`.
  * Threads: read-only after init.
  */
 #ifndef BD_DATA_LAYOUT_H
@@ -50,7 +50,7 @@ struct bd_layout {
 
 /*
  * The dataset is borrowed for the life of the layout. -EINVAL where a feature cannot be batched (a picture of unknown
- * shape, pictures in a sequence, too many dimensions), -EFBIG where a slot would be larger than any memory, -ENOMEM.
+ * shape, pictures in a sequence, too many dimensions) or two arrays would have one name, -EFBIG where a slot would be larger than any memory, -ENOMEM.
  */
 BD_MUST_CHECK int bd_layout_init(struct bd_layout *ret_layout, const struct bd_dataset *dataset, uint32_t rows,
                                  struct bd_error *error);

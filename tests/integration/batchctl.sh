@@ -31,6 +31,11 @@ expect 0 "$batchctl" read "$data" --batch 4 --save "$WORK/saved"
 [ "$(wc -c <"$WORK/saved/000001.label.npy")" = $((192 + 24)) ] || fail "000001.label.npy has the wrong size"
 expect 1 "$batchctl" read "$data" --batch 4 --save "$WORK/saved"
 expect 0 "$batchctl" read "$data" --batch 4 --save "$WORK/saved" --force
+sed 's|  image: \(.*\)|  a/b: \1\n  a_b: \1|' "$data" >"$WORK/slash.yaml"
+expect 1 "$batchctl" read "$WORK/slash.yaml" --batch 4 --save "$WORK/slash"
+holds err "'a/b' and 'a_b' would share the file 000000.a_b.npy"
+[ -z "$(ls "$WORK/slash")" ] || fail "read --save wrote files before it refused"
+expect 0 "$batchctl" read "$WORK/slash.yaml" --batch 4 --json --quiet
 expect 1 "$batchctl" read "$WORK/none.yaml"
 holds err 'none.yaml'
 expect 1 "$batchctl" read "$data" --batch 4 --start 0:9

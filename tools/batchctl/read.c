@@ -22,16 +22,43 @@ struct reading {
 	uint64_t batches;
 };
 
-/* DIR/000012.NAME.npy; a name's slashes would be folders. */
+/* A name's slashes would be folders. */
+static char in_file_name(char c)
+{
+	return c == '/' ? '_' : c;
+}
+
+/* DIR/000012.NAME.npy */
 static char *path_of(const struct reading *reading, const char *name)
 {
 	char *path;
 	if (asprintf(&path, "%s/%06" PRIu64 ".%s.npy", reading->save, reading->batches, name) < 0)
 		return NULL;
 	for (char *c = path + strlen(reading->save) + 1; *c; c++)
-		if (*c == '/')
-			*c = '_';
+		*c = in_file_name(*c);
 	return path;
+}
+
+static bool share_a_file(const char *one, const char *other)
+{
+	while (*one && in_file_name(*one) == in_file_name(*other))
+		one++, other++;
+	return in_file_name(*one) == in_file_name(*other);
+}
+
+/* No two arrays may go to one file: the second would replace the first. */
+static int check_file_names(const struct bd_schema *schema, struct bd_error *error)
+{
+	for (size_t i = 0; i < schema->array_count; i++)
+		for (size_t j = 0; j < i; j++)
+			if (share_a_file(schema->arrays[j].name, schema->arrays[i].name))
+				return bd_error_set(
+					error, -EINVAL,
+					"--save: '%s' and '%s' would share the file 000000.%s.npy, as '/' in a name becomes '_': "
+					"read one of them with a dataset file of its own",
+					schema->arrays[j].name, schema->arrays[i].name,
+					strchr(schema->arrays[i].name, '/') ? schema->arrays[j].name : schema->arrays[i].name);
+	return 0;
 }
 
 static int save_batch(const struct reading *reading, const struct bd_batch *batch, struct bd_error *error)
@@ -120,6 +147,8 @@ static int run(void *context, const struct bd_arguments *arguments, struct bd_er
 	int result = reading->save ? bd_make_folders(reading->save, 0777, error) : 0;
 	if (result == 0)
 		result = bd_target_open(&reading->target, arguments->words[0], &reading->spec, reading->quiet, &stream, error);
+	if (result == 0 && reading->save)
+		result = check_file_names(bd_stream_schema(stream), error);
 	if (result == 0)
 		result = read_batches(reading, stream, error);
 	if (result == 0)

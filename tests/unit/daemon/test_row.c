@@ -208,6 +208,36 @@ static void feature_that_cannot_be_batched_is_refused(void **state)
 	}
 }
 
+static void two_arrays_of_one_name_are_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *features, *sequence_features, *message;
+	} cases[] = {
+		{ "{s: {type: bytes}, t: {type: int64}, s.values: {type: int64}}", "{}",
+		  "the features 's' and 's.values' would both give an array 's.values'" },
+		{ "{s.row_splits: {type: float}, s: {type: float, varlen: true}}", "{}",
+		  "the features 's.row_splits' and 's' would both give an array 's.row_splits'" },
+		{ "{s: {type: int64, varlen: true}}", "{s: {type: int64}}",
+		  "the features 's' and 's' (of sequence_features) would both give an array 's.row_splits'" },
+		{ "{s: {type: bytes}, s.step_splits: {type: int64}, a/b: {type: int64}, a_b: {type: int64}}", "{}", NULL },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct bd_dataset *dataset;
+		struct bd_layout layout = { 0 };
+		struct bd_error error = { 0 };
+		char text[512];
+		snprintf(text, sizeof text, "shards: /proc/self/exe\nfeatures: %s\nsequence_features: %s\n", cases[i].features,
+		         cases[i].sequence_features);
+		assert_int_equal(bd_dataset_parse("t", "/", text, strlen(text), &dataset, &error), 0);
+		assert_int_equal(bd_layout_init(&layout, dataset, ROWS, &error), cases[i].message ? -EINVAL : 0);
+		if (cases[i].message && !strstr(error.text, cases[i].message))
+			fail_msg("%s", error.text);
+		bd_layout_finish(&layout);
+		bd_dataset_destroy(dataset);
+	}
+}
+
 static void cache_keeps_a_fixed_part(void **state)
 {
 	(void)state;
@@ -266,6 +296,7 @@ int main(void)
 		cmocka_unit_test(bytes_that_are_no_example_are_a_fault),
 		cmocka_unit_test(batch_is_described_joined_and_closed),
 		cmocka_unit_test(feature_that_cannot_be_batched_is_refused),
+		cmocka_unit_test(two_arrays_of_one_name_are_refused),
 		cmocka_unit_test(cache_keeps_a_fixed_part),
 		cmocka_unit_test(random_or_ragged_rows_are_not_cached),
 	};
