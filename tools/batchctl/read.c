@@ -81,7 +81,7 @@ static json_t *json_of(const struct bd_batch *batch)
 	for (size_t i = 0; i < batch->array_count; i++) {
 		char hex[BD_SHA256_HEX_BYTES];
 		bd_sha256_hex(batch->arrays[i].data, bd_array_bytes(&batch->arrays[i]), hex);
-		json_object_set_new(sums, batch->arrays[i].name, json_string(hex));
+		bd_json_set(sums, batch->arrays[i].name, strlen(batch->arrays[i].name), json_string(hex));
 	}
 	return json_pack("{s:I, s:I, s:I, s:o, s:o}", "epoch", (json_int_t)batch->epoch, "batch", (json_int_t)batch->batch, "rows",
 	                 (json_int_t)batch->rows, "records", records, "sha256", sums);

@@ -22,17 +22,24 @@ struct showing {
 	struct bd_sequence_example sequence_example;
 };
 
+/* 1: it is what is asked for, and its views are in `showing`; 0: it is not; -ENOMEM. */
+static int parse(struct showing *showing, const struct bd_record *record, struct bd_error *error)
+{
+	return showing->sequence ? bd_record_read_sequence_example(record->data, record->length, &showing->sequence_example, error)
+	                         : bd_record_read_example(record->data, record->length, &showing->example, error);
+}
+
 /* ---- for programs ---- */
 
-static json_t *json_of(struct showing *showing, const char *path, const struct bd_record *record)
+static json_t *json_of(const struct showing *showing, const char *path, const struct bd_record *record, bool parsed)
 {
 	json_t *line = json_pack("{s:o, s:I, s:I, s:I}", "file", bd_json_text(path, strlen(path)), "record",
 	                         (json_int_t)record->number, "offset", (json_int_t)record->offset, "length",
 	                         (json_int_t)record->length);
-	if (showing->sequence && bd_record_is_sequence_example(record->data, record->length, &showing->sequence_example)) {
+	if (parsed && showing->sequence) {
 		json_object_set_new(line, "context", bd_json_features(&showing->sequence_example.context));
 		json_object_set_new(line, "feature_lists", bd_json_feature_lists(&showing->sequence_example));
-	} else if (!showing->sequence && bd_record_is_example(record->data, record->length, &showing->example)) {
+	} else if (parsed) {
 		json_object_set_new(line, "features", bd_json_features(&showing->example));
 	} else {
 		json_object_set_new(line, "data", bd_json_base64(record->data, record->length));
@@ -112,14 +119,14 @@ static void print_lists(const struct bd_sequence_example *example)
 	}
 }
 
-static void print_record(struct showing *showing, const char *path, const struct bd_record *record)
+static void print_record(const struct showing *showing, const char *path, const struct bd_record *record, bool parsed)
 {
 	printf("%s: record %" PRIu64 " at byte %" PRIu64 ", %" PRIu64 " bytes\n", path, record->number, record->offset,
 	       record->length);
-	if (showing->sequence && bd_record_is_sequence_example(record->data, record->length, &showing->sequence_example)) {
+	if (parsed && showing->sequence) {
 		print_features(&showing->sequence_example.context);
 		print_lists(&showing->sequence_example);
-	} else if (!showing->sequence && bd_record_is_example(record->data, record->length, &showing->example)) {
+	} else if (parsed) {
 		print_features(&showing->example);
 	} else {
 		printf("  no %s: ", showing->sequence ? "SequenceExample" : "Example");
@@ -130,24 +137,15 @@ static void print_record(struct showing *showing, const char *path, const struct
 
 /* ---- ---- */
 
-/* Without a flush for each line: there may be millions. */
-static int write_line(json_t *line_take, struct bd_error *error)
-{
-	if (!line_take)
-		return bd_error_set(error, -ENOMEM, "no memory for a line of JSON");
-	int failed = json_dumpf(line_take, stdout, JSON_COMPACT);
-	json_decref(line_take);
-	if (failed || putchar('\n') == EOF)
-		return bd_error_set(error, -EIO, "cannot write: %s", strerror(errno));
-	return 0;
-}
-
 static int show(struct showing *showing, const char *path, const struct bd_record *record, struct bd_error *error)
 {
+	int parsed = parse(showing, record, error);
+	if (parsed < 0)
+		return parsed;
 	showing->left--;
 	if (showing->json)
-		return write_line(json_of(showing, path, record), error);
-	print_record(showing, path, record);
+		return bd_json_write_line(stdout, json_of(showing, path, record, parsed), error);
+	print_record(showing, path, record, parsed);
 	return ferror(stdout) ? bd_error_set(error, -EIO, "cannot write: %s", strerror(errno)) : 0;
 }
 

@@ -10,9 +10,7 @@
 /* A JSON string is a YAML string, whatever is in it. */
 static int print_text(FILE *stream, const char *text, struct bd_error *error)
 {
-	json_t *value = bd_json_text(text, strlen(text));
-	char *quoted = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : NULL;
-	json_decref(value);
+	char *quoted = bd_json_dump(bd_json_text(text, strlen(text)), JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
 	if (!quoted)
 		return bd_error_set(error, -ENOMEM, "no memory");
 	fputs(quoted, stream);

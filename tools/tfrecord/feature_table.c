@@ -231,8 +231,7 @@ json_t *bd_feature_table_json(const struct bd_feature_table *table, bool sequenc
 	json_t *object = json_object();
 	for (size_t i = 0; object && i < table->count; i++)
 		if (table->items[i].sequence == sequence)
-			json_object_setn_new(object, table->items[i].name, table->items[i].name_length,
-			                     summary_json(&table->items[i]));
+			bd_json_set(object, table->items[i].name, table->items[i].name_length, summary_json(&table->items[i]));
 	return object;
 }
 

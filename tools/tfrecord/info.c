@@ -32,16 +32,19 @@ struct informing {
 static int look_at_record(struct informing *informing, const struct bd_record *record, struct bd_error *error)
 {
 	struct bd_sequence_example *sequence = &informing->sequence_example;
-	if (bd_record_is_sequence_example(record->data, record->length, sequence) && sequence->list_count) {
+	int result = bd_record_read_sequence_example(record->data, record->length, sequence, error);
+	if (result > 0 && sequence->list_count) {
 		informing->sequence_examples++;
 		return bd_feature_table_add_sequence(&informing->table, sequence, error);
 	}
-	if (bd_record_is_example(record->data, record->length, &informing->example)) {
+	if (result >= 0)
+		result = bd_record_read_example(record->data, record->length, &informing->example, error);
+	if (result > 0) {
 		informing->examples++;
 		return bd_feature_table_add(&informing->table, &informing->example, error);
 	}
-	informing->others++;
-	return 0;
+	informing->others += result == 0;
+	return result;
 }
 
 /* Counts all records, and looks into the first ones. */

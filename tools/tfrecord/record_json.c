@@ -1,5 +1,6 @@
 #include "tools/tfrecord/record_json.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,7 @@ json_t *bd_json_base64(const uint8_t *bytes, size_t length)
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	char *text = malloc(length / 3 * 4 + 5), *to = text;
 	if (!text)
-		return NULL;
+		return bd_json_lost();
 	for (; length >= 3; bytes += 3, length -= 3) {
 		uint32_t word = (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 8 | bytes[2];
 		*to++ = digits[word >> 18];
@@ -42,6 +43,8 @@ static json_t *int64_list(const struct bd_feature_view *view, size_t count)
 {
 	json_t *list = json_array();
 	int64_t *values = malloc((count + 1) * sizeof *values);
+	if (!values)
+		bd_json_lost();
 	if (!values || bd_feature_read_int64(view, values, count, &count, NULL) < 0)
 		count = 0;
 	for (size_t i = 0; i < count; i++)
@@ -54,6 +57,8 @@ static json_t *float_list(const struct bd_feature_view *view, size_t count)
 {
 	json_t *list = json_array();
 	float *values = malloc((count + 1) * sizeof *values);
+	if (!values)
+		bd_json_lost();
 	if (!values || bd_feature_read_float(view, values, count, &count, NULL) < 0)
 		count = 0;
 	for (size_t i = 0; i < count; i++)
@@ -100,8 +105,8 @@ json_t *bd_json_features(const struct bd_example *example)
 {
 	json_t *features = json_object();
 	for (size_t i = 0; features && i < example->count; i++)
-		json_object_setn_new(features, example->features[i].name, example->features[i].name_length,
-		                     feature_json(&example->features[i]));
+		bd_json_set(features, example->features[i].name, example->features[i].name_length,
+		            feature_json(&example->features[i]));
 	return features;
 }
 
@@ -115,7 +120,7 @@ json_t *bd_json_feature_lists(const struct bd_sequence_example *example)
 		bd_step_cursor_begin(&example->lists[i], &cursor);
 		while (bd_step_cursor_next(&cursor, &step, NULL) > 0)
 			json_array_append_new(steps, feature_json(&step));
-		json_object_setn_new(lists, example->lists[i].name, example->lists[i].name_length, steps);
+		bd_json_set(lists, example->lists[i].name, example->lists[i].name_length, steps);
 	}
 	return lists;
 }
@@ -131,12 +136,20 @@ static bool has_field(const uint8_t *data, size_t length, uint32_t last)
 	return false;
 }
 
-bool bd_record_is_example(const uint8_t *data, size_t length, struct bd_example *example)
+/* 1 where it parsed and there is a field of the message. */
+static int judge(int result, const uint8_t *data, size_t length, uint32_t last)
 {
-	return bd_example_read(example, data, length, NULL) == 0 && (!length || has_field(data, length, 1));
+	if (result == -ENOMEM)
+		return result;
+	return result == 0 && (!length || has_field(data, length, last));
 }
 
-bool bd_record_is_sequence_example(const uint8_t *data, size_t length, struct bd_sequence_example *example)
+int bd_record_read_example(const uint8_t *data, size_t length, struct bd_example *example, struct bd_error *error)
 {
-	return bd_sequence_example_read(example, data, length, NULL) == 0 && (!length || has_field(data, length, 2));
+	return judge(bd_example_read(example, data, length, error), data, length, 1);
+}
+
+int bd_record_read_sequence_example(const uint8_t *data, size_t length, struct bd_sequence_example *example, struct bd_error *error)
+{
+	return judge(bd_sequence_example_read(example, data, length, error), data, length, 2);
 }

@@ -2,11 +2,93 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/sha256.h"
 #include "tests/unit/test.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define FAILS_ON_DEMAND false /* the sanitizers have allocators of their own */
+static int allocations_left = -1;
+#else
+#define FAILS_ON_DEMAND true
+static int allocations_left = -1; /* the one after so many fails; below 0: none */
+
+/* Seen by the library too. */
+#define SEEN __attribute__((visibility("default")))
+
+extern void *__libc_malloc(size_t bytes);
+
+SEEN void *malloc(size_t bytes)
+{
+	if (allocations_left >= 0 && allocations_left-- == 0)
+		return NULL;
+	return __libc_malloc(bytes);
+}
+#endif
+
+static json_t *some_result(void)
+{
+	json_t *list = json_array();
+	for (int i = 0; i < 20; i++)
+		json_array_append_new(list, json_integer(i));
+	json_t *line = json_pack("{s:s, s:o}", "name", "value", "list", list);
+	json_object_set_new(line, "text", bd_json_text("caf\xc3\xa9", 5));
+	bd_json_set(line, "\xff", 1, bd_json_float(0.5f));
+	return line;
+}
+
+static void failed_allocation_fails_the_line(void **state)
+{
+	(void)state;
+	static const char whole[] = "{\"name\":\"value\",\"list\":[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19],"
+				    "\"text\":\"caf\xc3\xa9\",\"\xef\xbf\xbd\":0.5}\n";
+	static char buffer[1000];
+	int refused = 0;
+	if (!FAILS_ON_DEMAND)
+		skip();
+	for (int n = 0, done = 0; !done; n++) {
+		char written[1000] = { 0 };
+		struct bd_error error = { 0 };
+		FILE *stream = fmemopen(written, sizeof written, "w");
+		assert_non_null(stream);
+		setvbuf(stream, buffer, _IOFBF, sizeof buffer);
+		allocations_left = n;
+		int result = bd_json_print_line(stream, some_result(), &error);
+		done = allocations_left >= 0;
+		allocations_left = -1;
+		fclose(stream);
+		refused += result == -ENOMEM;
+		assert_true(result == 0 || result == -ENOMEM);
+		assert_int_equal(result == 0, done);
+		assert_string_equal(written, result == 0 ? whole : "");
+	}
+	assert_true(refused > 20);
+}
+
+static void lost_part_fails_the_line_and_the_next_one_is_whole(void **state)
+{
+	(void)state;
+	json_t *line = json_object();
+	json_object_set_new(line, "x", bd_json_lost());
+	assert_null(bd_json_dump(line, JSON_COMPACT));
+	char *text = bd_json_dump(json_object(), JSON_COMPACT);
+	assert_string_equal(text, "{}");
+	free(text);
+}
+
+static void line_that_cannot_be_written_is_an_error(void **state)
+{
+	(void)state;
+	struct bd_error error = { 0 };
+	FILE *full = fopen("/dev/full", "w");
+	assert_non_null(full);
+	assert_int_equal(bd_json_print_line(full, some_result(), &error), -ENOSPC);
+	assert_string_equal(error.text, "cannot write JSON: No space left on device");
+	fclose(full);
+}
 
 static char *print(json_t *value)
 {
@@ -57,6 +139,9 @@ static void sha256_of_a_known_text(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(failed_allocation_fails_the_line),
+		cmocka_unit_test(lost_part_fails_the_line_and_the_next_one_is_whole),
+		cmocka_unit_test(line_that_cannot_be_written_is_an_error),
 		cmocka_unit_test(floats_are_written_with_few_digits),
 		cmocka_unit_test(bad_utf8_is_replaced),
 		cmocka_unit_test(parser_refuses_what_is_no_json),

@@ -42,7 +42,7 @@ static void features_have_the_words_of_the_contract(void **state)
 	bd_example_writer_add_float(&writer, "x", x, 4);
 	bd_example_writer_add_bytes(&writer, "image", "foobar", 6);
 	assert_int_equal(bd_example_writer_end(&writer, &bytes, &length, NULL), 0);
-	assert_true(bd_record_is_example(bytes, length, &example));
+	assert_int_equal(bd_record_read_example(bytes, length, &example, NULL), 1);
 	json_t *features = bd_json_features(&example);
 	char *text = json_dumps(features, JSON_COMPACT);
 	assert_string_equal(text, "{\"image\":{\"bytes\":[\"Zm9vYmFy\"]},\"label\":{\"int64\":[-3]},"
@@ -61,9 +61,9 @@ static void other_messages_are_no_example(void **state)
 	struct bd_example example = { 0 };
 	struct bd_sequence_example sequence = { 0 };
 	assert_int_equal(bd_example_read(&example, event, sizeof event, NULL), 0);
-	assert_false(bd_record_is_example(event, sizeof event, &example));
-	assert_false(bd_record_is_sequence_example(event, sizeof event, &sequence));
-	assert_true(bd_record_is_example(event, 0, &example));
+	assert_int_equal(bd_record_read_example(event, sizeof event, &example, NULL), 0);
+	assert_int_equal(bd_record_read_sequence_example(event, sizeof event, &sequence, NULL), 0);
+	assert_int_equal(bd_record_read_example(event, 0, &example, NULL), 1);
 	bd_example_finish(&example);
 	bd_sequence_example_finish(&sequence);
 }
