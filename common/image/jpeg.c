@@ -151,9 +151,12 @@ void bd_jpeg_destroy(struct bd_jpeg *jpeg)
 /* What every failed call does after its longjmp. */
 static int failed(struct bd_jpeg *jpeg, struct bd_error *error)
 {
+	bool host = bd_jpeg_memory_failed(&jpeg->errors);
 	jpeg_abort_decompress(&jpeg->info);
 	bool memory = jpeg->errors.msg_code == JERR_OUT_OF_MEMORY || jpeg->errors.msg_code == JERR_NO_BACKING_STORE;
 	jpeg->errors.msg_code = 0;
+	if (host)
+		return bd_error_set(error, -ENOMEM, "no memory to decode a JPEG");
 	if (memory)
 		return bd_error_set(error, -EFBIG, "the JPEG needs more than the limit of %llu bytes of memory",
 		                    (unsigned long long)jpeg->memory_limit);

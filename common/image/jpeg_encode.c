@@ -80,7 +80,7 @@ int bd_jpeg_encode(const struct bd_pixels *pixels, int quality, uint8_t **ret_by
 	if (setjmp(encoder.jump)) {
 		jpeg_destroy_compress(&encoder.info);
 		free(encoder.bytes);
-		return bd_error_set(error, -ENOMEM, "cannot write a JPEG");
+		return bd_error_set(error, -ENOMEM, "no memory to write a JPEG");
 	}
 	jpeg_create_compress(&encoder.info);
 	encoder.info.client_data = &encoder;

@@ -14,13 +14,26 @@ struct bd_jpeg_memory_extra {
 	struct bd_jpeg_memory_extra *next;
 };
 
-/* error_exit leaves by longjmp, as libjpeg demands of it: it does not come back. */
-_Noreturn static void no_memory(j_common_ptr info)
+/*
+ * error_exit leaves by longjmp, as libjpeg demands of it: it does not come back. The number says where the library's own
+ * allocator gave up; of those, 2 and 4 are malloc that failed.
+ */
+#define PAST_THE_LIMIT 0
+#define SMALL_MALLOC_FAILED 2
+#define LARGE_MALLOC_FAILED 4
+
+_Noreturn static void no_memory(j_common_ptr info, int where)
 {
 	info->err->msg_code = JERR_OUT_OF_MEMORY;
-	info->err->msg_parm.i[0] = 0;
+	info->err->msg_parm.i[0] = where;
 	info->err->error_exit(info);
 	__builtin_unreachable();
+}
+
+bool bd_jpeg_memory_failed(const struct jpeg_error_mgr *errors)
+{
+	return errors->msg_code == JERR_OUT_OF_MEMORY &&
+	       (errors->msg_parm.i[0] == SMALL_MALLOC_FAILED || errors->msg_parm.i[0] == LARGE_MALLOC_FAILED);
 }
 
 static void *take(j_common_ptr info, size_t bytes)
@@ -28,7 +41,7 @@ static void *take(j_common_ptr info, size_t bytes)
 	struct bd_jpeg_memory *memory = bd_jpeg_memory_of(info);
 	uint64_t aligned = 0;
 	if (!bd_align_up(bytes, ALIGNMENT, &aligned) || aligned > memory->limit || memory->wanted > memory->limit - aligned)
-		no_memory(info);
+		no_memory(info, PAST_THE_LIMIT);
 	memory->wanted += aligned;
 	if (memory->room - memory->used >= aligned) {
 		void *result = memory->block + memory->used;
@@ -37,7 +50,7 @@ static void *take(j_common_ptr info, size_t bytes)
 	}
 	struct bd_jpeg_memory_extra *extra = aligned_alloc(ALIGNMENT, aligned + ALIGNMENT);
 	if (!extra)
-		no_memory(info);
+		no_memory(info, LARGE_MALLOC_FAILED);
 	extra->next = memory->extras;
 	memory->extras = extra;
 	return (uint8_t *)extra + ALIGNMENT;
@@ -68,7 +81,7 @@ static void **rows(j_common_ptr info, size_t row_bytes, size_t count)
 {
 	uint64_t stride = 0, bytes = 0;
 	if (!bd_align_up(row_bytes, ALIGNMENT, &stride) || !bd_multiply_u64(stride, count, &bytes))
-		no_memory(info);
+		no_memory(info, PAST_THE_LIMIT);
 	void **pointers = take(info, count * sizeof *pointers);
 	uint8_t *data = take(info, bytes);
 	for (size_t i = 0; i < count; i++)

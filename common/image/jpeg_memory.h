@@ -42,6 +42,9 @@ void bd_jpeg_memory_attach(struct bd_jpeg_memory *memory, j_common_ptr info, uin
 /* The tables' room is free again; the caller has cleared the library's pointers to them. */
 void bd_jpeg_memory_forget_tables(struct bd_jpeg_memory *memory);
 
+/* After error_exit: did the host lack memory? Else an "out of memory" is the picture's own, past the limit. */
+bool bd_jpeg_memory_failed(const struct jpeg_error_mgr *errors);
+
 /* After jpeg_destroy. */
 void bd_jpeg_memory_finish(struct bd_jpeg_memory *memory);
 

@@ -28,7 +28,7 @@ struct bd_png {
 	const uint8_t *next;
 	size_t left;
 	uint32_t height, width, channels, line;
-	bool interlaced, too_much;
+	bool interlaced, too_much, no_memory;
 	uint8_t *whole; /* the decoded picture, of an interlaced one */
 	uint64_t memory_limit;
 	struct {
@@ -55,8 +55,10 @@ static void *take(struct bd_png *png, size_t bytes)
 		return result;
 	}
 	struct extra *extra = aligned_alloc(ALIGNMENT, aligned + ALIGNMENT);
-	if (!extra)
+	if (!extra) {
+		png->no_memory = true;
 		return NULL;
+	}
 	extra->next = png->memory.extras;
 	png->memory.extras = extra;
 	return (uint8_t *)extra + ALIGNMENT;
@@ -131,9 +133,11 @@ static void close_picture(struct bd_png *png)
 
 static int failed(struct bd_png *png, struct bd_error *error)
 {
-	bool too_much = png->too_much;
+	bool too_much = png->too_much, no_memory = png->no_memory;
 	close_picture(png);
-	png->too_much = false;
+	png->too_much = png->no_memory = false;
+	if (no_memory)
+		return bd_error_set(error, -ENOMEM, "no memory to decode a PNG");
 	if (too_much)
 		return bd_error_set(error, -EFBIG, "the PNG needs more than the limit of %llu bytes of memory",
 		                    (unsigned long long)png->memory_limit);
@@ -208,6 +212,7 @@ int bd_png_open(struct bd_png *png, const uint8_t *bytes, size_t length, enum bd
                 struct bd_png_header *ret_header, struct bd_error *error)
 {
 	close_picture(png);
+	png->no_memory = false;
 	png->next = bytes;
 	png->left = length;
 	png->line = 0;

@@ -24,10 +24,12 @@ static int unfold(const char *path, struct bd_inflater *inflater, uint8_t **ret_
 	do {
 		if (length == room) {
 			room = room ? room * 2 : FIRST_ROOM_BYTES;
-			uint8_t *larger = room <= BD_IDX_LIMIT_BYTES ? realloc(bytes, room) : NULL;
+			bool allowed = room <= BD_IDX_LIMIT_BYTES;
+			uint8_t *larger = allowed ? realloc(bytes, room) : NULL;
 			if (!larger) {
 				free(bytes);
-				return bd_error_set(error, -EFBIG, "%s: too large when uncompressed", path);
+				return allowed ? bd_error_set(error, -ENOMEM, "%s: no memory for %zu bytes", path, room)
+				               : bd_error_set(error, -EFBIG, "%s: too large when uncompressed", path);
 			}
 			bytes = larger;
 		}

@@ -38,18 +38,25 @@ void bd_record_maker_destroy(struct bd_record_maker *maker)
 	free(maker);
 }
 
-/* Everything that is wrong with one picture is -EBADMSG here, so that --on-error skip can tell it from a full disk. */
+/*
+ * Everything that is wrong with one picture is -EBADMSG here, so that --on-error skip can tell it from a full disk or from a
+ * host without memory. Of decoding: broken, or larger than is allowed, or of a size that the new encoding cannot hold.
+ */
+static int fault_of(int status, bool of_picture, struct bd_error *error)
+{
+	int code = of_picture ? -EBADMSG : status;
+	if (error)
+		error->code = code;
+	return code;
+}
+
 static int picture_error(const struct bd_picture_list *list, size_t index, int status, struct bd_error *error)
 {
-	if (status == -ENOMEM)
-		return status;
 	if (list->paths)
 		bd_error_prefix(error, "%s", list->paths[index]);
 	else
 		bd_error_prefix(error, "picture %zu", index);
-	if (error)
-		error->code = -EBADMSG;
-	return -EBADMSG;
+	return fault_of(status, status == -EBADMSG || status == -EFBIG || status == -EINVAL, error);
 }
 
 /* A picture out of the IDX file; borrows its bytes. */
@@ -159,12 +166,8 @@ int bd_record_make(struct bd_record_maker *maker, size_t index, struct bd_exampl
 	uint8_t *file = NULL;
 	size_t length = 0;
 	int status = bd_file_read_all(maker->list->paths[index], BD_PICTURE_FILE_LIMIT_BYTES, &file, &length, error);
-	if (status == -ENOMEM)
-		return status;
-	if (status) { /* the text has the path already */
-		error->code = -EBADMSG;
-		return -EBADMSG;
-	}
+	if (status) /* the text has the path already */
+		return fault_of(status, bd_code_is_of_path(status), error);
 	status = make_of_file(maker, index, file, length, writer, ret_bytes, ret_length, ret_shape, error);
 	free(file);
 	return status;
@@ -182,7 +185,7 @@ int bd_picture_list_size(const struct bd_picture_list *list, size_t index, struc
 	size_t length = 0;
 	int status = bd_file_read_all(list->paths[index], BD_PICTURE_FILE_LIMIT_BYTES, &file, &length, error);
 	if (status)
-		return status == -ENOMEM ? status : -EBADMSG;
+		return fault_of(status, bd_code_is_of_path(status), error);
 	status = bd_picture_size(file, length, &ret_shape->height, &ret_shape->width, &ret_shape->channels, error);
 	free(file);
 	return status ? picture_error(list, index, status, error) : 0;
