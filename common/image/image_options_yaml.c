@@ -168,6 +168,30 @@ static int read_words(const struct bd_yaml_node *feature, struct bd_image_option
 	return 0;
 }
 
+/* Bytes hold 0 to 255: a mean or a scale that leaves this range would clip, one that leaves two values nothing to see. */
+static int check_bytes(const struct bd_yaml_node *feature, const struct bd_image_options *options, struct bd_error *error)
+{
+	const struct bd_yaml_node *mean = bd_yaml_find(feature, "mean"), *scale = bd_yaml_find(feature, "scale");
+	for (uint32_t i = 0; i < bd_image_output_channels(options); i++) {
+		double black = (0 - (double)options->mean[i]) * options->scale + 0.0; /* 0 for -0 */
+		double white = (255 - (double)options->mean[i]) * options->scale;
+		double least = black < white ? black : white, most = black < white ? white : black;
+		if (least < -0.5 || most > 255.5)
+			return bd_yaml_error(
+				mean ? mean : scale, error,
+				"'dtype: uint8' holds 0 to 255; with this mean and scale the pixels are %g to %g and would "
+				"be cut off: use 'dtype: float32'",
+				least, most);
+		if (most - least < 2)
+			return bd_yaml_error(
+				scale, error,
+				"'dtype: uint8' holds whole numbers; with this scale all pixels are %g to %g: use 'dtype: "
+				"float32'",
+				least, most);
+	}
+	return 0;
+}
+
 /* What no single key shows. */
 static int check_together(const struct bd_yaml_node *feature, const struct bd_image_options *options, struct bd_error *error)
 {
@@ -177,7 +201,7 @@ static int check_together(const struct bd_yaml_node *feature, const struct bd_im
 		return bd_yaml_error(feature, error, "'encoding: raw' needs 'shape: [height, width, channels]'");
 	if (options->crop != BD_CROP_NONE && !options->resize_height && !options->raw_height)
 		return bd_yaml_error(feature, error, "crop needs 'resize: {height: H, width: W}'");
-	return 0;
+	return options->dtype == BD_UINT8 ? check_bytes(feature, options, error) : 0;
 }
 
 int bd_image_options_parse(const struct bd_yaml_node *feature, struct bd_image_options *ret_options, struct bd_error *error)

@@ -268,7 +268,7 @@ int bd_order_batch_at(const struct bd_order *order, struct bd_order_position pos
                       struct bd_order_position *ret_next)
 {
 	if (order->epochs != 0 && position.epoch >= order->epochs)
-		return -ENODATA;
+		return position.epoch > order->epochs || position.batch > 0 ? -ERANGE : -ENODATA;
 	uint64_t batches = bd_order_batches(order, position.epoch);
 	if (position.batch > batches)
 		return -ERANGE;

@@ -59,7 +59,7 @@ uint64_t bd_order_position_of(const struct bd_order *order, uint64_t epoch, uint
 
 /*
  * The batch at a position, and the position behind it. The batch's own position is the normal form of the one asked for: "behind
- * the last batch" of an epoch is 0 of the next. -ENODATA: past the last epoch. -ERANGE: beyond its epoch.
+ * the last batch" of an epoch is 0 of the next. -ENODATA: the end, behind the last batch. -ERANGE: beyond its epoch, or beyond the end.
  */
 BD_MUST_CHECK int bd_order_batch_at(const struct bd_order *order, struct bd_order_position position,
                                     struct bd_order_batch *ret_batch, struct bd_order_position *ret_next);

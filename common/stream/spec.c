@@ -67,6 +67,11 @@ int bd_stream_spec_check(const struct bd_stream_spec *spec, struct bd_error *err
 		result = check_group(spec->share_group, error);
 	if (result < 0)
 		return result;
+	if (spec->epochs && (spec->start_epoch > spec->epochs || (spec->start_epoch == spec->epochs && spec->start_batch)))
+		return bd_error_set(error, -EINVAL,
+		                    "start: %" PRIu64 ":%" PRIu64 " is behind the end: a stream of epochs: %" PRIu64
+		                    " ends at %" PRIu64 ":0",
+		                    spec->start_epoch, spec->start_batch, spec->epochs, spec->epochs);
 	if (spec->batch % spec->world != 0)
 		return bd_error_set(error, -EINVAL, "world: %" PRIu32 " does not divide the batch of %" PRIu32 " rows", spec->world,
 		                    spec->batch);

@@ -38,6 +38,9 @@ static int normalize(const struct bd_pipeline *pipeline, const struct bd_order_p
 		*ret_position = *start;
 		return 0;
 	}
+	if (result < 0 && pipeline->spec.epochs && start->epoch >= pipeline->spec.epochs)
+		return bd_error_set(error, result, "start %" PRIu64 ":%" PRIu64 ": the stream ends at %" PRIu64 ":0", start->epoch,
+		                    start->batch, pipeline->spec.epochs);
 	if (result < 0)
 		return bd_error_set(error, result, "start %" PRIu64 ":%" PRIu64 ": epoch %" PRIu64 " has %" PRIu64 " batches",
 		                    start->epoch, start->batch, start->epoch, bd_order_batches(&pipeline->order, start->epoch));

@@ -85,7 +85,7 @@ struct bd_consumer_files {
  * position. A stream that has not started begins at the earliest start of its consumers, and each of them
  * receives from its own; one that has started cannot go back. *ret_position says where the consumer really begins.
  * wake_fd is the session's socket: doorbells are sent there with MSG_DONTWAIT; borrowed until detach, as are *ret_files by the caller.
- * Returns 0, -EAGAIN (not READY), -ERANGE (a start beyond its epoch), -ENODATA (beyond the last), -ESTALE (a start that a running stream has passed), -EMFILE, -ENOMEM, or the error that the stream failed with.
+ * Returns 0, -EAGAIN (not READY), -ERANGE (a start beyond its epoch or beyond the end), -ESTALE (a start that a running stream has passed), -EMFILE, -ENOMEM, or the error that the stream failed with.
  */
 BD_MUST_CHECK int bd_pipeline_attach(struct bd_pipeline *pipeline, int wake_fd, const struct bd_order_position *start,
                                      struct bd_consumer **ret_consumer, struct bd_consumer_files *ret_files,

@@ -39,6 +39,15 @@ expect 0 "$batchctl" read "$WORK/slash.yaml" --batch 4 --json --quiet
 expect 1 "$batchctl" read "$WORK/none.yaml"
 holds err 'none.yaml'
 expect 1 "$batchctl" read "$data" --batch 4 --start 0:9
+# a start at the end or behind it, and a batch that is never full, are told instead of reading nothing
+expect 2 "$batchctl" read "$data" --batch 4 --start 1:1
+holds err 'start: 1:1 is behind the end'
+for start in 1:0 0:2; do
+	expect 1 "$batchctl" read "$data" --batch 4 --start $start --quiet
+	holds err "no batch was read: the data ends at --start $start"
+done
+expect 1 "$batchctl" read "$data" --batch 8 --remainder drop --json
+holds err 'the 7 records fill no batch of 8 rows'
 from_input() { # from_input COMMAND ARGUMENTS...: the dataset file on standard input, in its folder
 	(cd "$WORK" && "$batchctl" "$@" <"$data")
 }

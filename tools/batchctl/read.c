@@ -118,6 +118,21 @@ static int read_batches(struct reading *reading, struct bd_stream *stream, struc
 	return 0;
 }
 
+/* A stream may begin where it ends, as that of a trainer that comes back for its last batch; whoever reads asked for something. */
+static int check_batches(const struct reading *reading, const struct bd_schema *schema, struct bd_error *error)
+{
+	const struct bd_stream_spec *spec = &reading->spec;
+	if (reading->batches > 0)
+		return 0;
+	if (spec->start_epoch || spec->start_batch)
+		return bd_error_set(error, -ENODATA, "no batch was read: the data ends at --start %" PRIu64 ":%" PRIu64,
+		                    spec->start_epoch, spec->start_batch);
+	return bd_error_set(error, -ENODATA,
+	                    "no batch was read: the %" PRIu64 " records fill no batch of %" PRIu32 " rows, and --remainder drop "
+	                    "leaves them out",
+	                    schema->records, spec->batch);
+}
+
 static int print_result(const struct reading *reading, struct bd_stream *stream, struct bd_error *error)
 {
 	struct bd_stream_statistics statistics;
@@ -151,6 +166,8 @@ static int run(void *context, const struct bd_arguments *arguments, struct bd_er
 		result = check_file_names(bd_stream_schema(stream), error);
 	if (result == 0)
 		result = read_batches(reading, stream, error);
+	if (result == 0)
+		result = check_batches(reading, bd_stream_schema(stream), error);
 	if (result == 0)
 		result = print_result(reading, stream, error);
 	bd_target_close(&reading->target, stream);

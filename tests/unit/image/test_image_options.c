@@ -37,7 +37,7 @@ static void every_key_is_read(void **state)
 	assert_int_equal(
 		parse("type: image\nencoding: jpeg\ndecode: scaled\nresize: {height: 20, width: 30, method: tf1_area}\n"
 	              "crop: {kind: random_resized, scale: [0.5, 1.0], ratio: [0.9, 1.1]}\nflip: horizontal\nchannels: bgr\n"
-	              "dtype: uint8\nmean: [1, 2, 3.5]\nscale: 0.25\nlayout: nchw\n",
+	              "dtype: uint8\nmean: [-1, -2, -3.5]\nscale: 0.25\nlayout: nchw\n",
 	              &options, NULL),
 		0);
 	assert_int_equal(options.encoding, BD_ENCODING_JPEG);
@@ -46,7 +46,7 @@ static void every_key_is_read(void **state)
 	assert_int_equal(options.crop, BD_CROP_RANDOM_RESIZED);
 	assert_true(options.crop_scale[0] == 0.5 && options.crop_ratio[1] == 1.1);
 	assert_true(options.flip && options.nchw && options.has_mean);
-	assert_true(options.mean[2] == 3.5f && options.scale == 0.25f);
+	assert_true(options.mean[2] == -3.5f && options.scale == 0.25f);
 	assert_int_equal(options.channels, BD_CHANNELS_BGR);
 	int64_t shape[3];
 	assert_int_equal(bd_image_output_shape(&options, shape, NULL), 0);
@@ -101,6 +101,32 @@ static void wrong_values_are_refused(void **state)
 	}
 }
 
+static void bytes_that_mean_or_scale_would_cut_off_are_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *message; /* NULL: fine */
+	} cases[] = {
+		{ "type: image\ndtype: uint8\nmean: [123.68, 116.779, 103.939]\n", "line 3: 'dtype: uint8' holds 0 to 255" },
+		{ "type: image\ndtype: uint8\nmean: 1\n", "the pixels are -1 to 254" },
+		{ "type: image\nmean: [0, 0, 128]\ndtype: uint8\n", "line 2: 'dtype: uint8' holds 0 to 255" },
+		{ "type: image\ndtype: uint8\nscale: 2\n", "line 3: 'dtype: uint8' holds 0 to 255" },
+		{ "type: image\ndtype: uint8\nscale: 0.00392156862\n", "all pixels are 0 to 1" },
+		{ "type: image\ndtype: uint8\nscale: -1\n", "the pixels are -255 to 0" },
+		{ "type: image\ndtype: uint8\nmean: 0\nscale: 1\n", NULL },
+		{ "type: image\ndtype: uint8\nscale: 0.5\n", NULL },
+		{ "type: image\ndtype: uint8\nmean: 255\nscale: -1\n", NULL }, /* the negative */
+		{ "type: image\ndtype: float32\nmean: 128\nscale: 0.0078125\n", NULL },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct bd_image_options options;
+		struct bd_error error = { 0 };
+		assert_int_equal(parse(cases[i].text, &options, &error), cases[i].message ? -EINVAL : 0);
+		if (cases[i].message && !strstr(error.text, cases[i].message))
+			fail_msg("%s", error.text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -108,6 +134,7 @@ int main(void)
 		cmocka_unit_test(every_key_is_read),
 		cmocka_unit_test(shape_is_the_output_without_a_resize),
 		cmocka_unit_test(wrong_values_are_refused),
+		cmocka_unit_test(bytes_that_mean_or_scale_would_cut_off_are_refused),
 	};
 	return cmocka_run_group_tests_name("image_options", tests, NULL, NULL);
 }

@@ -367,6 +367,8 @@ static void positions_outside_are_errors(void **state)
 	assert_int_equal(bd_order_batch_at(&order, (struct bd_order_position){ 0, 4 }, &batch, &next), -ERANGE);
 	assert_int_equal(bd_order_batch_at(&order, (struct bd_order_position){ 2, 0 }, &batch, &next), -ENODATA);
 	assert_int_equal(bd_order_batch_at(&order, (struct bd_order_position){ 1, 3 }, &batch, &next), -ENODATA);
+	assert_int_equal(bd_order_batch_at(&order, (struct bd_order_position){ 2, 1 }, &batch, &next), -ERANGE);
+	assert_int_equal(bd_order_batch_at(&order, (struct bd_order_position){ 3, 0 }, &batch, &next), -ERANGE);
 	assert_int_equal(bd_order_batch_at(&order, (struct bd_order_position){ 0, UINT64_MAX }, &batch, &next), -ERANGE);
 	assert_int_equal(next.epoch, 9);
 	assert_int_equal(bd_order_batch_at(&order, (struct bd_order_position){ 0, 3 }, &batch, &next), 0);

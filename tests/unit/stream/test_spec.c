@@ -53,6 +53,16 @@ static void every_word_out_of_bounds_is_named(void **state)
 	spec.start_epoch = UINT64_MAX; /* would be told as -1 */
 	assert_refused(&spec, "start's epoch");
 	spec = good();
+	spec.start_epoch = 1; /* where one epoch ends: nothing follows, as for a trainer that was done */
+	assert_int_equal(bd_stream_spec_check(&spec, NULL), 0);
+	spec.start_batch = 1;
+	assert_refused(&spec, "start: 1:1 is behind the end");
+	spec.start_epoch = 2;
+	spec.start_batch = 0;
+	assert_refused(&spec, "start: 2:0 is behind the end");
+	spec.epochs = 0;
+	assert_int_equal(bd_stream_spec_check(&spec, NULL), 0);
+	spec = good();
 	spec.remainder = (enum bd_remainder)77;
 	assert_refused(&spec, "remainder");
 	spec = good();
