@@ -119,6 +119,27 @@ static bool quarantine(struct bd_pipeline *pipeline, const struct bd_job *job)
 	return true;
 }
 
+/* A feature that as many rows as there are records lack is not in the data. False: the stream has failed with that. */
+static bool check_names(struct bd_pipeline *pipeline)
+{
+	bool damaged_only = pipeline->rows_read <= pipeline->skipped;
+	if (pipeline->names_checked || pipeline->rows_read < pipeline->source.records || damaged_only)
+		return true;
+	const struct bd_feature *feature = bd_row_plan_not_found(&pipeline->plan);
+	struct bd_error error;
+	pipeline->names_checked = true;
+	if (!feature)
+		return true;
+	bd_error_set(&error, -EINVAL,
+	             "%s: %s '%s': none of the %" PRIu64
+	             " records has it, so it would always be empty; 'tfrecord info %s' lists what "
+	             "they have",
+	             pipeline->dataset->name, feature->sequence ? "sequence feature" : "feature", feature->name,
+	             pipeline->source.records, pipeline->dataset->paths[0]);
+	fail(pipeline, &error);
+	return false;
+}
+
 static void publish(struct bd_pipeline *pipeline, const struct bd_job *job)
 {
 	struct bd_ring_batch batch = { .epoch = job->batch.epoch,
@@ -151,7 +172,7 @@ static bool settle_first(struct bd_pipeline *pipeline)
 		fail_with_fault(pipeline, job);
 		return false;
 	}
-	if (!job->finished || !quarantine(pipeline, job))
+	if (!job->finished || !quarantine(pipeline, job) || !check_names(pipeline))
 		return false;
 	publish(pipeline, job);
 	pipeline->job_first = (pipeline->job_first + 1) % pipeline->slots;
@@ -344,6 +365,7 @@ static void finish_rows(struct bd_pipeline *pipeline, const struct bd_run *run)
 	    (pipeline->dataset->on_error == BD_ON_ERROR_FAIL && atomic_load_explicit(&job->faulty, memory_order_relaxed)))
 		pipeline->failing = true;
 	bd_clocks_worked(&pipeline->clocks, run->disk_ns, run->decode_ns);
+	pipeline->rows_read += run->count - run->cache_hits;
 	pipeline->cache_hits += run->cache_hits;
 	pipeline->cache_misses += run->cache_misses;
 	learn_row_ns(pipeline, run);

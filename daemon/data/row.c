@@ -36,7 +36,8 @@ int bd_row_plan_init(struct bd_row_plan *ret_plan, const struct bd_layout *layou
 	plan->lists = calloc(count, sizeof *plan->lists);
 	plan->context_features = calloc(count, sizeof(void *));
 	plan->list_features = calloc(count, sizeof(void *));
-	if (!plan->context || !plan->lists || !plan->context_features || !plan->list_features) {
+	plan->found = calloc(count, sizeof *plan->found);
+	if (!plan->context || !plan->lists || !plan->context_features || !plan->list_features || !plan->found) {
 		bd_row_plan_finish(plan);
 		return bd_error_set(error, -ENOMEM, "out of memory");
 	}
@@ -61,7 +62,27 @@ void bd_row_plan_finish(struct bd_row_plan *plan)
 	free(plan->lists);
 	free(plan->context_features);
 	free(plan->list_features);
+	free(plan->found);
 	*plan = (struct bd_row_plan){ 0 };
+}
+
+/* relaxed: a flag alone; read first, so that threads do not fight for its line */
+static void note_found(const struct bd_row_plan *plan, size_t index)
+{
+	if (!atomic_load_explicit(&plan->found[index], memory_order_relaxed))
+		atomic_store_explicit(&plan->found[index], true, memory_order_relaxed);
+}
+
+const struct bd_feature *bd_row_plan_not_found(const struct bd_row_plan *plan)
+{
+	for (size_t i = 0; i < plan->context_count + plan->list_count; i++) {
+		bool list = i >= plan->context_count;
+		const struct bd_feature *feature = list ? plan->list_features[i - plan->context_count]->feature
+		                                        : plan->context_features[i]->feature;
+		if ((list || feature->varlen) && !atomic_load_explicit(&plan->found[i], memory_order_relaxed))
+			return feature;
+	}
+	return NULL;
 }
 
 bool bd_row_is_fault(int code)
@@ -397,6 +418,8 @@ int bd_row_write(const struct bd_row_plan *plan, struct bd_worker *worker, const
 		return result;
 	for (size_t i = 0; i < plan->context_count; i++) {
 		const struct bd_layout_feature *out = plan->context_features[i];
+		if (out->feature->varlen && worker->views[i].present)
+			note_found(plan, i);
 		result = write_feature(worker, out, &worker->views[i], input, slot, row, staged, error);
 		if (result < 0) {
 			bd_error_prefix(error, "feature '%s'", out->feature->name);
@@ -405,6 +428,8 @@ int bd_row_write(const struct bd_row_plan *plan, struct bd_worker *worker, const
 	}
 	for (size_t i = 0; i < plan->list_count; i++) {
 		const struct bd_layout_feature *out = plan->list_features[i];
+		if (worker->lists[i].present)
+			note_found(plan, plan->context_count + i);
 		result = stage_list(out->feature, &worker->lists[i], staged, &staged->parts[out->part], error);
 		if (result < 0) {
 			bd_error_prefix(error, "feature '%s'", out->feature->name);

@@ -8,11 +8,12 @@
  * Where TensorFlow's rules leave a choice: a default fills in for a key that is absent (or that holds no list at all), never for an empty
  * list; a wrong kind or count is a fault of the record; a var-len feature that is absent has no values, a feature list that is
  * absent no steps.
- * Threads: a plan is read-only; scratch belongs to one thread.
+ * Threads: a plan is read-only but for `found`; scratch belongs to one thread.
  */
 #ifndef BD_DATA_ROW_H
 #define BD_DATA_ROW_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,12 +35,20 @@ struct bd_row_plan {
 	struct bd_feature_name *lists;
 	const struct bd_layout_feature **context_features; /* ...and the features that they are */
 	const struct bd_layout_feature **list_features;
+	_Atomic bool *
+		found; /* context features, then lists: some record had it; only of those that may be absent. Relaxed, by all threads */
 };
 
 /* -EINVAL where files of pictures cannot give what the features ask for; -ENOMEM. The layout is borrowed. */
 BD_MUST_CHECK int bd_row_plan_init(struct bd_row_plan *ret_plan, const struct bd_layout *layout, const struct bd_dataset *dataset,
                                    struct bd_error *error);
 void bd_row_plan_finish(struct bd_row_plan *plan);
+
+/*
+ * The first var-len or sequence feature that no record had so far, or NULL. A single record may lack it; one that every record lacks is a name
+ * that does not fit the data, and would be delivered empty for ever.
+ */
+const struct bd_feature *bd_row_plan_not_found(const struct bd_row_plan *plan);
 
 /* A record, framing and CRC checked. */
 struct bd_row_input {
