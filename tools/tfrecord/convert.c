@@ -1,6 +1,5 @@
 #include "tools/tfrecord/convert.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,11 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/base/file.h"
 #include "common/base/progress.h"
 #include "common/base/random.h"
 #include "tools/tfrecord/convert_pool.h"
 #include "tools/tfrecord/dataset_text.h"
+#include "tools/tfrecord/earlier_set.h"
 #include "tools/tfrecord/output_set.h"
 #include "tools/tfrecord/shard_writer.h"
 
@@ -29,62 +28,13 @@ static uint64_t *shuffled(size_t count, uint64_t seed)
 	return order;
 }
 
-/* ---- files of an earlier run ---- */
-
-/* NAME-12345-of-12345.tfrecord */
-static bool is_shard(const char *file, const char *name)
-{
-	size_t length = strlen(name);
-	unsigned index, count;
-	int end = 0;
-	return !strncmp(file, name, length) && strlen(file + length) == strlen("-00000-of-00000.tfrecord") &&
-	       sscanf(file + length, "-%5u-of-%5u.tfrecord%n", &index, &count, &end) == 2 && end && !file[length + (size_t)end];
-}
-
-static bool is_output(const char *file, const char *name)
-{
-	size_t length = strlen(name);
-	return is_shard(file, name) || (!strncmp(file, name, length) && !strcmp(file + length, ".yaml"));
-}
-
-/* Calls `take` with each file of an earlier run; stops at its first non-zero result, which is returned. */
-static int each_old(const struct bd_convert *convert,
-                    int (*take)(const struct bd_convert *convert, const char *file, void *context), void *context)
-{
-	DIR *folder = opendir(convert->folder);
-	int result = 0;
-	for (struct dirent *entry; folder && !result && (entry = readdir(folder));)
-		if (is_output(entry->d_name, convert->name))
-			result = take(convert, entry->d_name, context);
-	if (folder)
-		closedir(folder);
-	return result;
-}
-
-static int refuse_old(const struct bd_convert *convert, const char *file, void *context)
-{
-	return bd_error_set(context, -EEXIST, "%s/%s: is there already; --force replaces it", convert->folder, file);
-}
-
-/* Shards of an earlier run with another number of shards. */
-static int remove_stale(const struct bd_convert *convert, const char *file, void *context)
-{
-	unsigned count = 0;
-	if (sscanf(file + strlen(convert->name), "-%*5u-of-%5u.tfrecord", &count) != 1 || count == *(const uint32_t *)context)
-		return 0;
-	char *path = bd_path_join(convert->folder, file);
-	if (path)
-		unlink(path);
-	free(path);
-	return 0;
-}
-
 /* ---- the run ---- */
 
 struct run {
 	const struct bd_convert *convert;
 	struct bd_record_options record;
 	uint64_t *order;
+	struct bd_earlier_set *earlier;
 	struct bd_output_set *set;
 	struct bd_shard_writer *writer;
 	struct bd_convert_pool *pool;
@@ -146,7 +96,10 @@ static void tell_left_out(struct run *run)
 static int start(struct run *run, struct bd_error *error)
 {
 	const struct bd_convert *convert = run->convert;
-	int status = convert->force ? 0 : each_old(convert, refuse_old, error);
+	int status = bd_earlier_set_open(convert->folder, convert->name, &run->earlier, error);
+	if (!status && !convert->force && bd_earlier_set_file(run->earlier))
+		status = bd_error_set(error, -EEXIST, "%s/%s: is there already; --force replaces it", convert->folder,
+		                      bd_earlier_set_file(run->earlier));
 	if (!status)
 		status = find_raw_size(run, error);
 	if (status)
@@ -255,6 +208,23 @@ static int write_dataset_file(struct run *run, struct bd_error *error)
 	return status;
 }
 
+/* With the earlier files out of the way until the new ones are whole. */
+static int publish(struct run *run, struct bd_error *error)
+{
+	struct bd_error why = { 0 };
+	int status = run->convert->force ? bd_earlier_set_move(run->earlier, error) : 0;
+	if (!status)
+		status = bd_output_set_publish(run->set, error);
+	if (!status)
+		status = bd_earlier_set_commit(run->earlier, error);
+	if (status)
+		return status;
+	bd_output_set_keep(run->set);
+	if (bd_earlier_set_drop(run->earlier, &why))
+		fprintf(stderr, "tfrecord convert: the replaced files are still there, the next run removes them: %s\n", why.text);
+	return 0;
+}
+
 static int finish(struct run *run, struct bd_error *error)
 {
 	const struct bd_convert *convert = run->convert;
@@ -275,11 +245,18 @@ static int finish(struct run *run, struct bd_error *error)
 	free(file);
 	if (!status && convert->interrupted && *convert->interrupted)
 		status = interrupted(error);
-	if (!status)
-		status = bd_output_set_publish(run->set, convert->force, error);
-	if (!status && convert->force)
-		each_old(convert, remove_stale, &run->result.shards);
-	return status;
+	return status ? status : publish(run, error);
+}
+
+/* The new files are gone; the earlier ones come back, or the text says where they are. */
+static void restore(struct run *run, struct bd_error *error)
+{
+	struct bd_error why = { 0 };
+	if (!run->earlier || !bd_earlier_set_restore(run->earlier, &why))
+		return;
+	struct bd_error first = *error;
+	bd_error_set(error, first.code, "%s; the earlier files are in %s/.%s.old, and the next run puts them back: %s", first.text,
+	             run->convert->folder, run->convert->name, why.text);
 }
 
 int bd_convert_run(const struct bd_convert *convert, struct bd_convert_result *ret_result, struct bd_error *error)
@@ -294,6 +271,9 @@ int bd_convert_run(const struct bd_convert *convert, struct bd_convert_result *r
 		status = finish(&run, error);
 	bd_shard_writer_destroy(run.writer);
 	bd_output_set_destroy(run.set);
+	if (status)
+		restore(&run, error);
+	bd_earlier_set_destroy(run.earlier);
 	free(run.order);
 	if (!status)
 		*ret_result = run.result;

@@ -1,7 +1,8 @@
 /*
  * convert.h - the work of `tfrecord convert`, without its command line.
  *
- * Either all files of NAME appear in the folder, shards and dataset file, or nothing is left.
+ * Either all files of NAME appear in the folder, shards and dataset file, or nothing is left; with `force` the files of an
+ * earlier run are kept until the new ones are whole (earlier_set.h).
  */
 #ifndef BD_TOOLS_TFRECORD_CONVERT_H
 #define BD_TOOLS_TFRECORD_CONVERT_H

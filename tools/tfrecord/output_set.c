@@ -27,7 +27,7 @@ struct bd_output_set {
 	char *made; /* the first folder of the path that was not there; NULL: all were */
 	struct member *members;
 	size_t count, room;
-	bool published;
+	bool kept;
 };
 
 /* The topmost folder of `path` that does not exist; NULL where all do. */
@@ -94,7 +94,7 @@ void bd_output_set_destroy(struct bd_output_set *set)
 		struct member *member = &set->members[i];
 		if (member->hidden)
 			unlinkat(set->folder_fd, member->hidden, 0);
-		if (member->published && !set->published)
+		if (member->published && !set->kept)
 			unlinkat(set->folder_fd, member->name, 0);
 		close(member->fd);
 		free(member->hidden);
@@ -102,7 +102,7 @@ void bd_output_set_destroy(struct bd_output_set *set)
 	}
 	if (set->folder_fd >= 0)
 		close(set->folder_fd);
-	if (!set->published)
+	if (!set->kept)
 		remove_folders(set);
 	free(set->members);
 	free(set->folder);
@@ -169,55 +169,53 @@ int bd_output_set_name(struct bd_output_set *set, size_t index, const char *name
 	return 0;
 }
 
-/* A file without a name gets a hidden one first: a link cannot replace what is there, a rename can. */
-static int give_hidden_name(struct bd_output_set *set, size_t index, struct bd_error *error)
+/* Neither a link nor this rename replaces what is there. */
+static int give_name(struct bd_output_set *set, const struct member *member)
 {
-	struct member *member = &set->members[index];
-	char self[64], name[64];
-	snprintf(self, sizeof self, "/proc/self/fd/%d", member->fd);
-	snprintf(name, sizeof name, ".tfrecord-%ld-%zu.tmp", (long)getpid(), index);
-	if (linkat(AT_FDCWD, self, set->folder_fd, name, AT_SYMLINK_FOLLOW) != 0)
-		return bd_error_set(error, -errno, "%s/%s: cannot name the file: %s", set->folder, member->name, strerror(errno));
-	member->hidden = strdup(name);
-	if (member->hidden)
+	char self[64];
+	if (!member->hidden) {
+		snprintf(self, sizeof self, "/proc/self/fd/%d", member->fd);
+		return linkat(AT_FDCWD, self, set->folder_fd, member->name, AT_SYMLINK_FOLLOW) == 0 ? 0 : -errno;
+	}
+	if (renameat2(set->folder_fd, member->hidden, set->folder_fd, member->name, RENAME_NOREPLACE) == 0)
 		return 0;
-	unlinkat(set->folder_fd, name, 0);
-	return bd_error_set(error, -ENOMEM, "no memory");
+	if (errno == EINVAL && faccessat(set->folder_fd, member->name, F_OK, AT_SYMLINK_NOFOLLOW) != 0 &&
+	    renameat(set->folder_fd, member->hidden, set->folder_fd, member->name) == 0)
+		return 0; /* a file system without NOREPLACE */
+	return -errno;
 }
 
-static int publish_one(struct bd_output_set *set, size_t index, bool force, struct bd_error *error)
+static int publish_one(struct bd_output_set *set, size_t index, struct bd_error *error)
 {
 	struct member *member = &set->members[index];
-	int status = member->hidden ? 0 : give_hidden_name(set, index, error);
+	int status = give_name(set, member);
+	if (status == -EEXIST)
+		return bd_error_set(error, status, "%s/%s: is there already", set->folder, member->name);
 	if (status)
-		return status;
-	int result = renameat2(set->folder_fd, member->hidden, set->folder_fd, member->name, force ? 0 : RENAME_NOREPLACE);
-	if (result != 0 && errno == EINVAL && faccessat(set->folder_fd, member->name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
-		result = renameat(set->folder_fd, member->hidden, set->folder_fd,
-		                  member->name); /* a file system without NOREPLACE */
-	if (result != 0 && errno == EEXIST)
-		return bd_error_set(error, -EEXIST, "%s/%s: is there already; --force replaces it", set->folder, member->name);
-	if (result != 0)
-		return bd_error_set(error, -errno, "%s/%s: cannot rename: %s", set->folder, member->name, strerror(errno));
+		return bd_error_set(error, status, "%s/%s: cannot name the file: %s", set->folder, member->name, strerror(-status));
 	free(member->hidden);
 	member->hidden = NULL;
 	member->published = true;
 	return 0;
 }
 
-int bd_output_set_publish(struct bd_output_set *set, bool force, struct bd_error *error)
+int bd_output_set_publish(struct bd_output_set *set, struct bd_error *error)
 {
 	for (size_t i = 0; i < set->count; i++)
 		if (fsync(set->members[i].fd) != 0)
 			return bd_error_set(error, -errno, "%s/%s: cannot write: %s", set->folder, set->members[i].name,
 			                    strerror(errno));
 	for (size_t i = 0; i < set->count; i++) {
-		int status = publish_one(set, i, force, error);
+		int status = publish_one(set, i, error);
 		if (status)
 			return status;
 	}
 	if (fsync(set->folder_fd) != 0)
 		return bd_error_set(error, -errno, "%s: cannot write: %s", set->folder, strerror(errno));
-	set->published = true;
 	return 0;
+}
+
+void bd_output_set_keep(struct bd_output_set *set)
+{
+	set->kept = true;
 }

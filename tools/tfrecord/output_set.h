@@ -3,7 +3,7 @@
  *
  * Why: shards without their siblings are worse than none. Files are written without a name (O_TMPFILE) where the file system
  * can do that, so that even a killed process leaves nothing; elsewhere under hidden names that are removed. They get their
- * names at the end. Folders that had to be made are taken away again when nothing was published.
+ * names at the end. Folders that had to be made are taken away again when nothing is kept.
  * Threads: one.
  */
 #ifndef BD_TOOLS_TFRECORD_OUTPUT_SET_H
@@ -20,7 +20,7 @@ struct bd_output_set;
 /* Makes `folder` where it is missing. */
 BD_MUST_CHECK int bd_output_set_create(const char *folder, struct bd_output_set **ret_set, struct bd_error *error);
 
-/* Removes all that was not published; takes NULL. */
+/* Removes all that is not to be kept; takes NULL. */
 void bd_output_set_destroy(struct bd_output_set *set);
 
 /* A new empty file, open for writing; the set closes it. */
@@ -29,7 +29,10 @@ BD_MUST_CHECK int bd_output_set_add(struct bd_output_set *set, int *ret_fd, stru
 /* The name (without folder) that file number `index`, in the order of adding, gets. */
 BD_MUST_CHECK int bd_output_set_name(struct bd_output_set *set, size_t index, const char *name, struct bd_error *error);
 
-/* Syncs all files and gives them their names, in order. -EEXIST where one is taken, unless `force`. */
-BD_MUST_CHECK int bd_output_set_publish(struct bd_output_set *set, bool force, struct bd_error *error);
+/* Syncs all files and gives them their names, in order. -EEXIST where one is taken. They are removed with the set until they are kept. */
+BD_MUST_CHECK int bd_output_set_publish(struct bd_output_set *set, struct bd_error *error);
+
+/* After bd_output_set_publish: the files stay. */
+void bd_output_set_keep(struct bd_output_set *set);
 
 #endif

@@ -379,6 +379,35 @@ static void grey_ones_among_them_do_not_lose_the_size(void **state)
 	bd_picture_list_finish(&list);
 }
 
+/* Both sets are whole, whichever of the new names cannot be had. */
+static void earlier_set_comes_back_where_the_new_one_cannot_be_named(void **state)
+{
+	const char *folder = *state;
+	make_folder(folder);
+	struct bd_picture_list list;
+	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), false, &list, NULL), 0);
+	char *out = bd_path_join(folder, "out");
+	struct bd_convert convert = options(&list, out);
+	struct bd_convert_result result;
+	struct bd_error error;
+	assert_int_equal(bd_convert_run(&convert, &result, &error), 0);
+	struct stat before, after;
+	assert_int_equal(stat(under(out, "set-00000-of-00003.tfrecord"), &before), 0);
+	/* a folder is none of the set's files, and it is in the way of the last new shard */
+	convert.force = true;
+	convert.shards = 5;
+	assert_int_equal(mkdir(under(out, "set-00004-of-00005.tfrecord"), 0755), 0);
+	assert_int_not_equal(bd_convert_run(&convert, &result, &error), 0);
+	assert_int_equal(rmdir(under(out, "set-00004-of-00005.tfrecord")), 0);
+	assert_int_equal(stat(under(out, "set-00000-of-00003.tfrecord"), &after), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
+	assert_int_equal(entries(out), 4);
+	assert_int_equal(bd_convert_run(&convert, &result, &error), 0);
+	assert_int_equal(entries(out), 6);
+	free(out);
+	bd_picture_list_finish(&list);
+}
+
 /* ---- lists ---- */
 
 static void a_csv_list_is_read_with_quotes(void **state)
@@ -493,6 +522,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_interruption_leaves_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(mixed_sizes_are_refused_for_raw_without_resize, setup, teardown),
 		cmocka_unit_test_setup_teardown(grey_ones_among_them_do_not_lose_the_size, setup, teardown),
+		cmocka_unit_test_setup_teardown(earlier_set_comes_back_where_the_new_one_cannot_be_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_csv_list_is_read_with_quotes, setup, teardown),
 		cmocka_unit_test_setup_teardown(idx_files_are_checked, setup, teardown),
 		cmocka_unit_test_setup_teardown(nearest_makes_the_tutorials_pixels, setup, teardown),

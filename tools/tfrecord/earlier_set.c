@@ -1,0 +1,329 @@
+#include "tools/tfrecord/earlier_set.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct names {
+	char **items;
+	size_t count;
+};
+
+struct bd_earlier_set {
+	char *folder, *name;
+	char *moving, *old, *done; /* names of the hidden folder */
+	char *file; /* one that was there at the start */
+	int fd; /* of the folder; -1: it is not there */
+	enum { IN_PLACE, MOVED, COMMITTED } state;
+};
+
+/* ---- names ---- */
+
+/* NAME-12345-of-12345.tfrecord */
+static bool is_shard(const char *file, const char *name)
+{
+	size_t length = strlen(name);
+	unsigned index, count;
+	int end = 0;
+	return !strncmp(file, name, length) && strlen(file + length) == strlen("-00000-of-00000.tfrecord") &&
+	       sscanf(file + length, "-%5u-of-%5u.tfrecord%n", &index, &count, &end) == 2 && end && !file[length + (size_t)end];
+}
+
+static bool is_output(const char *file, const char *name)
+{
+	size_t length = strlen(name);
+	return is_shard(file, name) || (!strncmp(file, name, length) && !strcmp(file + length, ".yaml"));
+}
+
+static void free_names(struct names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		free(names->items[i]);
+	free(names->items);
+	*names = (struct names){ 0 };
+}
+
+static int no_memory(struct bd_error *error)
+{
+	return bd_error_set(error, -ENOMEM, "no memory for the names of the earlier files");
+}
+
+static int add_name(struct names *names, const char *name, struct bd_error *error)
+{
+	char **items = realloc(names->items, (names->count + 1) * sizeof *items);
+	if (items)
+		names->items = items;
+	char *copy = items ? strdup(name) : NULL;
+	if (!copy)
+		return no_memory(error);
+	names->items[names->count++] = copy;
+	return 0;
+}
+
+/* The files of the set in the folder `fd`, which is closed. */
+static int list_taking(const struct bd_earlier_set *set, int fd, struct names *ret_names, struct bd_error *error)
+{
+	struct names names = { 0 };
+	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+	int result = folder ? 0 : bd_error_set(error, -errno, "%s: cannot list the folder: %s", set->folder, strerror(errno));
+	if (!folder && fd >= 0)
+		close(fd);
+	while (!result) {
+		errno = 0;
+		struct dirent *entry = readdir(folder);
+		if (!entry && errno)
+			result = bd_error_set(error, -errno, "%s: cannot list the folder: %s", set->folder, strerror(errno));
+		if (!entry)
+			break;
+		if (entry->d_type != DT_DIR && is_output(entry->d_name, set->name))
+			result = add_name(&names, entry->d_name, error);
+	}
+	if (folder)
+		closedir(folder);
+	if (result)
+		free_names(&names);
+	else
+		*ret_names = names;
+	return result;
+}
+
+static int list(const struct bd_earlier_set *set, const char *inner, struct names *ret_names, struct bd_error *error)
+{
+	return list_taking(set, openat(set->fd, inner, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret_names, error);
+}
+
+static int look(const struct bd_earlier_set *set, const char *inner, bool *ret_there, struct bd_error *error)
+{
+	struct stat status;
+	*ret_there = fstatat(set->fd, inner, &status, AT_SYMLINK_NOFOLLOW) == 0;
+	if (!*ret_there && errno != ENOENT)
+		return bd_error_set(error, -errno, "%s/%s: cannot open: %s", set->folder, inner, strerror(errno));
+	return 0;
+}
+
+/* ---- steps ---- */
+
+/* Moves the file without replacing one. */
+static int move(const struct bd_earlier_set *set, int from, int to, const char *file, struct bd_error *error)
+{
+	int result = renameat2(from, file, to, file, RENAME_NOREPLACE);
+	if (result != 0 && errno == EINVAL && faccessat(to, file, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+		result = renameat(from, file, to, file); /* a file system without NOREPLACE */
+	if (result != 0)
+		return bd_error_set(error, -errno, "%s/%s: cannot rename: %s", set->folder, file, strerror(errno));
+	return 0;
+}
+
+/* All files of the set, from one of the two folders to the other. */
+static int move_all(const struct bd_earlier_set *set, const char *inner, bool out, struct bd_error *error)
+{
+	struct names names = { 0 };
+	int inner_fd = openat(set->fd, inner, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (inner_fd < 0)
+		return bd_error_set(error, -errno, "%s/%s: cannot open: %s", set->folder, inner, strerror(errno));
+	int result = list(set, out ? inner : ".", &names, error);
+	for (size_t i = 0; !result && i < names.count; i++)
+		result = move(set, out ? inner_fd : set->fd, out ? set->fd : inner_fd, names.items[i], error);
+	free_names(&names);
+	close(inner_fd);
+	return result;
+}
+
+static int remove_all(const struct bd_earlier_set *set, const char *inner, struct bd_error *error)
+{
+	struct names names = { 0 };
+	int inner_fd = openat(set->fd, inner, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (inner_fd < 0)
+		return bd_error_set(error, -errno, "%s/%s: cannot open: %s", set->folder, inner, strerror(errno));
+	int result = list(set, inner, &names, error);
+	for (size_t i = 0; !result && i < names.count; i++)
+		if (unlinkat(inner_fd, names.items[i], 0) != 0)
+			result = bd_error_set(error, -errno, "%s/%s/%s: cannot remove: %s", set->folder, inner, names.items[i],
+			                      strerror(errno));
+	free_names(&names);
+	close(inner_fd);
+	return result;
+}
+
+static int rename_inner(const struct bd_earlier_set *set, const char *from, const char *to, struct bd_error *error)
+{
+	if (renameat(set->fd, from, set->fd, to) != 0)
+		return bd_error_set(error, -errno, "%s/%s: cannot rename: %s", set->folder, from, strerror(errno));
+	return 0;
+}
+
+static int remove_inner(const struct bd_earlier_set *set, const char *inner, struct bd_error *error)
+{
+	if (unlinkat(set->fd, inner, AT_REMOVEDIR) != 0)
+		return bd_error_set(error, -errno, "%s/%s: cannot remove: %s", set->folder, inner, strerror(errno));
+	return 0;
+}
+
+static int put_back(const struct bd_earlier_set *set, const char *inner, struct bd_error *error)
+{
+	int result = move_all(set, inner, true, error);
+	return result ? result : remove_inner(set, inner, error);
+}
+
+/* ---- the set ---- */
+
+static int open_folder(struct bd_earlier_set *set, struct bd_error *error)
+{
+	if (set->fd >= 0)
+		return 0;
+	set->fd = open(set->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (set->fd < 0 && errno != ENOENT)
+		return bd_error_set(error, -errno, "%s: cannot open: %s", set->folder, strerror(errno));
+	return 0;
+}
+
+static char *inner_name(const char *name, const char *ending)
+{
+	char *inner = NULL;
+	return asprintf(&inner, ".%s.%s", name, ending) < 0 ? NULL : inner;
+}
+
+static struct bd_earlier_set *create(const char *folder, const char *name)
+{
+	struct bd_earlier_set *set = calloc(1, sizeof *set);
+	if (!set)
+		return NULL;
+	*set = (struct bd_earlier_set){ .folder = strdup(folder), .name = strdup(name), .fd = -1 };
+	set->moving = inner_name(name, "moving");
+	set->old = inner_name(name, "old");
+	set->done = inner_name(name, "done");
+	if (set->folder && set->name && set->moving && set->old && set->done)
+		return set;
+	bd_earlier_set_destroy(set);
+	return NULL;
+}
+
+/* What a run that was killed has left. */
+static int end_earlier_run(struct bd_earlier_set *set, struct bd_error *error)
+{
+	bool moving = false, old = false, done = false;
+	int result = look(set, set->moving, &moving, error);
+	if (!result)
+		result = look(set, set->old, &old, error);
+	if (!result)
+		result = look(set, set->done, &done, error);
+	if (!result && moving)
+		result = put_back(set, set->moving, error);
+	set->state = old ? MOVED : done ? COMMITTED : IN_PLACE;
+	if (!result && old)
+		result = bd_earlier_set_restore(set, error);
+	if (!result && done)
+		result = bd_earlier_set_drop(set, error);
+	return result;
+}
+
+static int note_file(struct bd_earlier_set *set, struct bd_error *error)
+{
+	struct names names = { 0 };
+	int result = list(set, ".", &names, error);
+	if (!result && names.count) {
+		set->file = names.items[0];
+		names.items[0] = NULL;
+	}
+	free_names(&names);
+	return result;
+}
+
+int bd_earlier_set_open(const char *folder, const char *name, struct bd_earlier_set **ret_set, struct bd_error *error)
+{
+	struct bd_earlier_set *set = create(folder, name);
+	int result = set ? open_folder(set, error) : no_memory(error);
+	if (!result && set->fd >= 0)
+		result = end_earlier_run(set, error);
+	if (!result && set->fd >= 0)
+		result = note_file(set, error);
+	if (result)
+		bd_earlier_set_destroy(set);
+	else
+		*ret_set = set;
+	return result;
+}
+
+void bd_earlier_set_destroy(struct bd_earlier_set *set)
+{
+	if (!set)
+		return;
+	if (set->fd >= 0)
+		close(set->fd);
+	free(set->folder);
+	free(set->name);
+	free(set->moving);
+	free(set->old);
+	free(set->done);
+	free(set->file);
+	free(set);
+}
+
+const char *bd_earlier_set_file(const struct bd_earlier_set *set)
+{
+	return set->file;
+}
+
+int bd_earlier_set_move(struct bd_earlier_set *set, struct bd_error *error)
+{
+	int result = open_folder(set, error);
+	if (result || set->fd < 0)
+		return result;
+	struct names names = { 0 };
+	result = list(set, ".", &names, error);
+	bool any = names.count > 0;
+	free_names(&names);
+	if (result || !any)
+		return result;
+	if (mkdirat(set->fd, set->moving, 0700) != 0)
+		return bd_error_set(error, -errno, "%s/%s: cannot create the folder: %s", set->folder, set->moving,
+		                    strerror(errno));
+	result = move_all(set, set->moving, false, error);
+	if (!result)
+		result = rename_inner(set, set->moving, set->old, error);
+	if (!result)
+		set->state = MOVED;
+	struct bd_error ignored;
+	if (result && put_back(set, set->moving, &ignored))
+		bd_error_prefix(error, "the earlier files are in %s/%s, and the next run puts them back", set->folder, set->moving);
+	return result;
+}
+
+int bd_earlier_set_commit(struct bd_earlier_set *set, struct bd_error *error)
+{
+	int result = set->state == MOVED ? rename_inner(set, set->old, set->done, error) : 0;
+	if (!result && set->state == MOVED)
+		set->state = COMMITTED;
+	return result;
+}
+
+int bd_earlier_set_drop(struct bd_earlier_set *set, struct bd_error *error)
+{
+	if (set->state != COMMITTED)
+		return 0;
+	/* after a crash the commit must not be lost while the removal is not */
+	if (fsync(set->fd) != 0)
+		return bd_error_set(error, -errno, "%s: cannot sync the folder: %s", set->folder, strerror(errno));
+	int result = remove_all(set, set->done, error);
+	return result ? result : remove_inner(set, set->done, error);
+}
+
+int bd_earlier_set_restore(struct bd_earlier_set *set, struct bd_error *error)
+{
+	if (set->state != MOVED)
+		return 0;
+	int result = remove_all(set, ".", error);
+	if (!result)
+		result = rename_inner(set, set->old, set->moving, error);
+	if (!result)
+		result = put_back(set, set->moving, error);
+	if (!result)
+		set->state = IN_PLACE;
+	return result;
+}
