@@ -11,6 +11,7 @@
 #include "common/base/arithmetic.h"
 #include "common/base/json.h"
 #include "common/base/options.h"
+#include "common/base/program.h"
 #include "daemon/control/config.h"
 #include "daemon/control/log.h"
 #include "daemon/control/server.h"
@@ -119,7 +120,7 @@ static int run(const struct line *line, struct bd_config *config_take, struct bd
 	return 0;
 }
 
-int main(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
 	struct line line = { 0 };
 	const struct bd_option options[] = {
@@ -178,4 +179,11 @@ int main(int argc, char **argv)
 	if (result < 0)
 		bd_log(BD_LOG_ERROR, "%s", error.text);
 	return result < 0 ? BD_EXIT_FAILED : BD_EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+	if (bd_program_begin() < 0)
+		return BD_EXIT_FAILED;
+	return bd_program_end("batchd", run_command(argc, argv));
 }

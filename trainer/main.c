@@ -1,5 +1,6 @@
 /* main.c - batchtrain: the table of its commands. */
 #include "common/base/options.h"
+#include "common/base/program.h"
 #include "trainer/commands/commands.h"
 
 #include "common/base/arithmetic.h"
@@ -14,6 +15,9 @@ int main(int argc, char **argv)
 		{ "summary", "layers, shapes, parameters, work and memory of a model file", bd_summary_command },
 		{ "plot", "curves out of the lines that train --json printed", bd_plot_command },
 	};
-	return bd_subcommand_run("batchtrain", "Trains image classifiers on batchd's streams, and uses them.", commands,
-	                         BD_COUNT_OF(commands), argc, argv);
+	if (bd_program_begin() < 0)
+		return BD_EXIT_FAILED;
+	return bd_program_end("batchtrain",
+	                      bd_subcommand_run("batchtrain", "Trains image classifiers on batchd's streams, and uses them.",
+	                                        commands, BD_COUNT_OF(commands), argc, argv));
 }

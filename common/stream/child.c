@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/base/arithmetic.h"
+#include "common/base/descriptor.h"
 
 extern char **environ;
 
@@ -69,6 +70,9 @@ static int spawn(const char *program, char *const *arguments, int socket, pid_t 
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawn_file_actions_adddup2(&actions, socket, CHILD_SOCKET);
 	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	/* The program that loads libbatchd may run without a standard error. */
+	if (fcntl(STDERR_FILENO, F_GETFD) < 0)
+		posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
 	close_from(&actions, CHILD_SOCKET + 1);
 	int result = posix_spawnp(ret_pid, program, &actions, &attributes, arguments, environ);
@@ -167,7 +171,10 @@ int bd_child_connect(struct bd_child *child, int *ret_socket, struct bd_error *e
 		close(pair[0]);
 		return result;
 	}
-	*ret_socket = pair[0];
+	int own = bd_descriptor_take(pair[0]);
+	if (own < 0)
+		return bd_error_set(error, -errno, "socketpair: %s", strerror(errno));
+	*ret_socket = own;
 	return 0;
 }
 

@@ -81,9 +81,9 @@ static int sized_memfd(const char *name, uint64_t bytes, struct bd_error *error)
 		result = errno == ENOSPC ? -ENOMEM : -errno;
 	if (result < 0) {
 		close(fd);
-		return bd_error_set(error, result,
-		                    "%" PRIu64 " bytes of shared memory: %s; fewer 'slots' or a smaller 'batch' need less", bytes,
-		                    strerror(-result));
+		return bd_error_set(error, result, "%" PRIu64 " bytes of shared memory: %s; %s", bytes, strerror(-result),
+		                    result == -EFBIG ? "the limit of file sizes (ulimit -f, LimitFSIZE=) holds for it too"
+		                                     : "fewer 'slots' or a smaller 'batch' need less");
 	}
 	return fd;
 }

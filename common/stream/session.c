@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/descriptor.h"
 
 /* ... of this program, for the daemon's log. */
 extern char *program_invocation_short_name;
@@ -26,7 +27,7 @@ int bd_session_connect(const char *path, int *ret_socket, struct bd_error *error
 	if (strlen(path) >= sizeof address.sun_path)
 		return bd_error_set(error, -ENAMETOOLONG, "socket %s: longer than %zu bytes", path, sizeof address.sun_path - 1);
 	memcpy(address.sun_path, path, strlen(path) + 1);
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int fd = bd_descriptor_take(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
 	if (fd < 0)
 		return bd_error_set(error, -errno, "socket: %s", strerror(errno));
 	int result;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/arithmetic.h"
+#include "common/base/descriptor.h"
 
 #define C BD_WIRE_CLIENT
 #define D BD_WIRE_DAEMON
@@ -122,6 +123,7 @@ int bd_wire_check(const uint8_t *packet, size_t bytes, unsigned descriptors, enu
 struct received {
 	int descriptors[ROOM_FOR_DESCRIPTORS];
 	unsigned count;
+	bool no_descriptor_left; /* for one that had to move above the standard streams */
 };
 
 static void close_received(struct received *received)
@@ -140,10 +142,12 @@ static void take_descriptors(struct msghdr *message, struct received *ret_receiv
 		for (size_t i = 0; i < count; i++) {
 			int fd;
 			memcpy(&fd, CMSG_DATA(control) + i * sizeof fd, sizeof fd);
-			if (ret_received->count < ROOM_FOR_DESCRIPTORS)
+			if (ret_received->count == ROOM_FOR_DESCRIPTORS)
+				close(fd);
+			else if ((fd = bd_descriptor_take(fd)) >= 0)
 				ret_received->descriptors[ret_received->count++] = fd;
 			else
-				close(fd);
+				ret_received->no_descriptor_left = true;
 		}
 	}
 }
@@ -182,7 +186,10 @@ int bd_wire_receive(int socket, enum bd_wire_side from, enum bd_wire_state state
 	struct received received = { .count = 0 };
 	take_descriptors(&message, &received);
 	int result;
-	if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+	/* The kernel also cuts the descriptors off where this process may open no more (unix(7)). */
+	if (received.no_descriptor_left || ((message.msg_flags & MSG_CTRUNC) && received.count < ROOM_FOR_DESCRIPTORS))
+		result = bd_error_set(error, -EMFILE, "receiving: this process may open no more files (ulimit -n)");
+	else if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
 		result = bd_error_set(error, -EPROTO, "a packet that is too large");
 	else
 		result = bd_wire_check(buffer, (size_t)bytes, received.count, from, state, ret_packet, error);

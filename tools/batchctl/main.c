@@ -1,5 +1,6 @@
 #include "common/base/arithmetic.h"
 #include "common/base/options.h"
+#include "common/base/program.h"
 #include "tools/batchctl/commands.h"
 
 static const struct bd_subcommand commands[] = {
@@ -15,6 +16,10 @@ static const struct bd_subcommand commands[] = {
 
 int main(int argc, char **argv)
 {
-	return bd_subcommand_run(BD_BATCHCTL, "Asks a running batchd, and reads, shows and measures datasets through it.", commands,
-	                         BD_COUNT_OF(commands), argc, argv);
+	if (bd_program_begin() < 0)
+		return BD_EXIT_FAILED;
+	return bd_program_end(BD_BATCHCTL,
+	                      bd_subcommand_run(BD_BATCHCTL,
+	                                        "Asks a running batchd, and reads, shows and measures datasets through it.",
+	                                        commands, BD_COUNT_OF(commands), argc, argv));
 }

@@ -1,5 +1,6 @@
 #include "common/base/arithmetic.h"
 #include "common/base/options.h"
+#include "common/base/program.h"
 #include "tools/tfrecord/commands.h"
 
 int main(int argc, char **argv)
@@ -11,6 +12,8 @@ int main(int argc, char **argv)
 		{ "verify", "checks every CRC", bd_tfrecord_verify },
 		{ "index", "writes where the records lie, beside the shard", bd_tfrecord_index },
 	};
-	return bd_subcommand_run("tfrecord", "Makes, checks and shows TFRecord files.", commands, BD_COUNT_OF(commands), argc,
-	                         argv);
+	if (bd_program_begin() < 0)
+		return BD_EXIT_FAILED;
+	return bd_program_end("tfrecord", bd_subcommand_run("tfrecord", "Makes, checks and shows TFRecord files.", commands,
+	                                                    BD_COUNT_OF(commands), argc, argv));
 }
