@@ -16,7 +16,10 @@ struct bd_box {
 	uint32_t top, left, height, width;
 };
 
-/* The largest box of the shape out_height x out_width in the middle of a picture; never empty. */
+/*
+ * The largest box of the shape out_height x out_width in the middle of a picture, its sides rounded to whole pixels (Keras' smart_resize cuts
+ * the fraction off); never empty.
+ */
 struct bd_box bd_box_center(uint32_t height, uint32_t width, uint32_t out_height, uint32_t out_width);
 
 struct bd_random;

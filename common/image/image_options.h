@@ -1,7 +1,7 @@
 /*
  * image_options.h - what a feature of type `image` asks for: the words of the dataset file as numbers.
  *
- * The order of the steps is fixed: decode, crop, flip, resize, minus the mean, times the scale, channel order, layout.
+ * The order of the steps is fixed: decode, crop, resize, flip, minus the mean, times the scale, channel order, layout.
  * `mean` is in the order that the picture has when read (RGB), also where `channels` is bgr.
  */
 #ifndef BD_IMAGE_IMAGE_OPTIONS_H

@@ -208,6 +208,18 @@ static void read_interlaced(struct bd_png *png, int passes)
 			png_read_row(png->png, png->whole + (size_t)y * stride, NULL);
 }
 
+/*
+ * Text, profiles and the like are passed over: nothing here shows them, and a compressed one may be a bomb. What says how bright a
+ * sample is counts where colours become grey: libpng weighs linear light where a chunk tells the gamma.
+ */
+static void choose_chunks(struct bd_png *png, enum bd_png_colour colour)
+{
+	static const png_byte of_brightness[] = "gAMA\0sRGB\0iCCP\0cHRM\0sBIT"; /* five bytes a name */
+	png_set_keep_unknown_chunks(png->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+	if (colour == BD_PNG_GREY)
+		png_set_keep_unknown_chunks(png->png, PNG_HANDLE_CHUNK_AS_DEFAULT, of_brightness, sizeof of_brightness / 5);
+}
+
 int bd_png_open(struct bd_png *png, const uint8_t *bytes, size_t length, enum bd_png_colour colour,
                 struct bd_png_header *ret_header, struct bd_error *error)
 {
@@ -225,8 +237,7 @@ int bd_png_open(struct bd_png *png, const uint8_t *bytes, size_t length, enum bd
 	png_set_read_fn(png->png, png, on_read);
 	png_set_user_limits(png->png, MAX_SIDE_PX, MAX_SIDE_PX);
 	png_set_chunk_malloc_max(png->png, png->memory_limit > 8u << 20 ? 8u << 20 : (png_alloc_size_t)png->memory_limit);
-	/* Text, profiles and the like are passed over: nothing here shows them, and a compressed one may be a bomb. */
-	png_set_keep_unknown_chunks(png->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+	choose_chunks(png, colour);
 	png_read_info(png->png, png->info);
 	png->height = png_get_image_height(png->png, png->info);
 	png->width = png_get_image_width(png->png, png->info);

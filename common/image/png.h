@@ -2,7 +2,8 @@
  * png.h - PNG line by line; interlaced pictures by way of a whole one. The only user of libpng, with encode.h's PNG half.
  *
  * As TensorFlow: alpha and transparency are dropped, palettes and grey below 8 bits are spread, 16 bits keep the high byte,
- * colour to grey by 0.299, 0.587, 0.114; gamma and colour profiles are not applied.
+ * colour to grey by 0.299, 0.587, 0.114. Gamma and colour profiles are not applied, except that colours become grey in linear light
+ * where a gAMA, sRGB or iCCP chunk tells the gamma (libpng's png_set_rgb_to_gray, which TensorFlow calls).
  * Memory: all that libpng and zlib ask for comes out of one block of the reader, which is kept from picture to picture.
  * Threads: one at a time.
  */

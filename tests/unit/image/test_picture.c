@@ -1,5 +1,6 @@
 /* The fused path: raw pictures bit for bit, crops against the whole picture, layouts, every level of instruction set. */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -360,6 +361,56 @@ static void png_comes_back_as_it_was(void **state)
 	}
 }
 
+/* `bytes` of a PNG with a chunk behind its header (8 bytes of signature, 25 of IHDR). */
+static uint8_t *with_chunk(const uint8_t *bytes, size_t length, const uint8_t *chunk, size_t chunk_length)
+{
+	uint8_t *made = malloc(length + chunk_length);
+	memcpy(made, bytes, 33);
+	memcpy(made + 33, chunk, chunk_length);
+	memcpy(made + 33 + chunk_length, bytes + 33, length - 33);
+	return made;
+}
+
+/* libpng's grey of a colour with gamma 0.45455, in its three steps: to linear light, the weighted sum of 15 bits, back. */
+static uint8_t grey_of(const uint8_t *rgb)
+{
+	double sum = 0, weights[] = { 9797, 19234, 3737 };
+	if (rgb[0] == rgb[1] && rgb[1] == rgb[2])
+		return rgb[0];
+	for (int i = 0; i < 3; i++)
+		sum += weights[i] * floor(255 * pow(rgb[i] / 255.0, 2.19998) + 0.5);
+	return (uint8_t)(255 * pow(floor((sum + 16384) / 32768) / 255, 0.45455) + 0.5);
+}
+
+static void colour_png_with_gamma_becomes_grey_in_linear_light(void **state)
+{
+	(void)state;
+	static const uint8_t gama[] = { 0x00, 0x00, 0x00, 0x04, 'g', 'A', 'M', 'A', 0x00, 0x00, 0xb1, 0x8f, 0x0b, 0xfc, 'a', 0x05 };
+	static const uint8_t srgb[] = { 0x00, 0x00, 0x00, 0x01, 's', 'R', 'G', 'B', 0x00, 0xae, 0xce, 0x1c, 0xe9 };
+	struct bd_pixels in = make_pixels(23, 41, 3), plain, grey, rgb;
+	uint8_t *bytes;
+	size_t length;
+	assert_int_equal(bd_png_encode(&in, &bytes, &length, NULL), 0);
+	assert_int_equal(bd_picture_decode_whole(decoder, bytes, length, 1, &plain, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		const uint8_t *chunk = i ? srgb : gama;
+		size_t chunk_length = i ? sizeof srgb : sizeof gama;
+		uint8_t *tagged = with_chunk(bytes, length, chunk, chunk_length);
+		assert_int_equal(bd_picture_decode_whole(decoder, tagged, length + chunk_length, 1, &grey, NULL), 0);
+		assert_int_equal(bd_picture_decode_whole(decoder, tagged, length + chunk_length, 3, &rgb, NULL), 0);
+		for (size_t at = 0; at < (size_t)23 * 41; at++)
+			assert_int_equal(grey.data[at], grey_of(in.data + 3 * at));
+		assert_memory_not_equal(grey.data, plain.data, (size_t)23 * 41);
+		assert_memory_equal(rgb.data, in.data, bd_pixels_bytes(&in));
+		bd_pixels_finish(&grey);
+		bd_pixels_finish(&rgb);
+		free(tagged);
+	}
+	free(bytes);
+	bd_pixels_finish(&plain);
+	bd_pixels_finish(&in);
+}
+
 static void a_row_is_shown_as_it_was(void **state)
 {
 	(void)state;
@@ -442,6 +493,7 @@ int main(void)
 		cmocka_unit_test(wrong_pictures_are_refused_with_a_reason),
 		cmocka_unit_test(memory_limit_is_kept),
 		cmocka_unit_test(png_comes_back_as_it_was),
+		cmocka_unit_test(colour_png_with_gamma_becomes_grey_in_linear_light),
 		cmocka_unit_test(a_row_is_shown_as_it_was),
 		cmocka_unit_test(levels_agree_bit_for_bit),
 	};
