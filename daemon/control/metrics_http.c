@@ -5,6 +5,8 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <microhttpd.h>
 
@@ -90,27 +92,53 @@ static void run(struct bd_metrics_http *http)
 		uv_timer_stop(&http->timer);
 }
 
-static int listen_daemon(struct bd_metrics_http *http, const char *listen, struct bd_error *error)
+/*
+ * The listening socket is bound here, and not by the library, since only then the reason of a failure is known: what the library
+ * leaves in errno belongs to its own cleaning up. Without SO_REUSEPORT, so that a second daemon cannot share the port unseen;
+ * with SO_REUSEADDR, so that a daemon that starts again can bind while connections of the one before are in TIME_WAIT.
+ */
+static int listen_socket(const char *listen_text, int *ret_socket, struct bd_error *error)
 {
 	char host[64];
 	uint16_t port;
-	int result = bd_config_split_listen(listen, host, &port, error);
+	int result = bd_config_split_listen(listen_text, host, &port, error);
 	if (result < 0)
 		return result;
 	struct sockaddr_in ipv4 = { .sin_family = AF_INET, .sin_port = htons(port) };
 	struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	bool is_ipv4 = inet_pton(AF_INET, host, &ipv4.sin_addr) == 1;
 	const struct sockaddr *address = is_ipv4 ? (const struct sockaddr *)&ipv4 : (const struct sockaddr *)&ipv6;
-	errno = 0;
-	/* Not MHD_OPTION_LISTENING_ADDRESS_REUSE: that means SO_REUSEPORT, and a second daemon would share the port unseen. */
-	http->daemon = MHD_start_daemon(MHD_USE_EPOLL | (is_ipv4 ? 0 : MHD_USE_IPv6), port, NULL, NULL, on_request, http,
-	                                MHD_OPTION_SOCK_ADDR, address, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-	                                MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
-	                                MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_END);
-	if (!http->daemon)
-		return bd_error_set(error, errno ? -errno : -EIO, "metrics: cannot listen on %s: %s", listen,
-		                    strerror(errno ? errno : EIO));
+	socklen_t length = is_ipv4 ? sizeof ipv4 : sizeof ipv6;
+	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 || bind(fd, address, length) < 0 ||
+	    listen(fd, CONNECTIONS_MAX) < 0) {
+		int code = -errno;
+		if (fd >= 0)
+			close(fd);
+		return bd_error_set(error, code, "metrics: cannot listen on %s: %s%s", listen_text, strerror(-code),
+		                    code == -EADDRINUSE ? "; another program has this port, give 'metrics: {listen}' a free one"
+		                                        : "");
+	}
+	*ret_socket = fd;
 	return 0;
+}
+
+/* The library owns and closes the socket once its daemon is there. */
+static int start_daemon(struct bd_metrics_http *http, const char *listen_text, struct bd_error *error)
+{
+	int fd = -1;
+	int result = listen_socket(listen_text, &fd, error);
+	if (result < 0)
+		return result;
+	http->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, http, MHD_OPTION_LISTEN_SOCKET, fd,
+	                                MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+	                                (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
+	                                MHD_OPTION_END);
+	if (http->daemon)
+		return 0;
+	close(fd);
+	return bd_error_set(error, -ENOMEM, "metrics: the HTTP server on %s did not start: no memory or no descriptors (ulimit -n)",
+	                    listen_text);
 }
 
 int bd_metrics_http_create(uv_loop_t *loop, const char *listen, bd_metrics_source *source, void *context,
@@ -121,7 +149,7 @@ int bd_metrics_http_create(uv_loop_t *loop, const char *listen, bd_metrics_sourc
 		return bd_error_set(error, -ENOMEM, "metrics: no memory");
 	http->source = source;
 	http->context = context;
-	int result = listen_daemon(http, listen, error);
+	int result = start_daemon(http, listen, error);
 	if (result < 0) {
 		free(http);
 		return result;

@@ -38,9 +38,8 @@ static int connect_to(unsigned port)
 	return fd;
 }
 
-static void ask(uv_loop_t *loop, unsigned port, const char *request, char *ret_answer, size_t room)
+static void ask(uv_loop_t *loop, int fd, const char *request, char *ret_answer, size_t room)
 {
-	int fd = connect_to(port);
 	ssize_t length = 0;
 	assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
 	for (int i = 0; i < 5000 && (length = recv(fd, ret_answer, room - 1, MSG_DONTWAIT)) < 0; i++) {
@@ -61,11 +60,11 @@ static void figures_are_served_and_nothing_else(void **state)
 	uv_loop_init(&loop);
 	snprintf(listen, sizeof listen, "127.0.0.1:%u", port);
 	assert_int_equal(bd_metrics_http_create(&loop, listen, text_of, text, &http, NULL), 0);
-	ask(&loop, port, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", answer, sizeof answer);
+	ask(&loop, connect_to(port), "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", answer, sizeof answer);
 	assert_non_null(strstr(answer, "200 OK"));
-	ask(&loop, port, "GET /other HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", answer, sizeof answer);
+	ask(&loop, connect_to(port), "GET /other HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", answer, sizeof answer);
 	assert_non_null(strstr(answer, "404"));
-	ask(&loop, port, "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", answer,
+	ask(&loop, connect_to(port), "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", answer,
 	    sizeof answer);
 	assert_non_null(strstr(answer, "405"));
 	bd_metrics_http_destroy(http);
@@ -90,6 +89,7 @@ static void port_of_another_daemon_is_refused(void **state)
 	assert_int_equal(bd_metrics_http_create(&loop, listen, text_of, text, &http, NULL), 0);
 	assert_int_equal(bd_metrics_http_create(&loop, listen, text_of, text, &second, &error), -EADDRINUSE);
 	assert_non_null(strstr(error.text, "cannot listen on 127.0.0.1:"));
+	assert_non_null(strstr(error.text, strerror(EADDRINUSE)));
 	bd_metrics_http_destroy(http);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	/* and taken again at once by a daemon that follows */
@@ -99,10 +99,40 @@ static void port_of_another_daemon_is_refused(void **state)
 	assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+static void an_ipv6_port_is_served(void **state)
+{
+	(void)state;
+	uv_loop_t loop;
+	struct bd_metrics_http *http;
+	struct bd_error error = { 0 };
+	char listen[64], answer[4096], text[] = "batchd_up 1\n";
+	unsigned port = free_port();
+	uv_loop_init(&loop);
+	snprintf(listen, sizeof listen, "[::1]:%u", port);
+	int result = bd_metrics_http_create(&loop, listen, text_of, text, &http, &error);
+	if (result == -EADDRNOTAVAIL || result == -EAFNOSUPPORT) {
+		uv_loop_close(&loop);
+		print_message("skipped: this host has no IPv6 loopback\n");
+		skip();
+	}
+	assert_int_equal(result, 0);
+	struct sockaddr_in6 address = { .sin6_family = AF_INET6,
+		                        .sin6_port = htons((uint16_t)port),
+		                        .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+	ask(&loop, fd, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", answer, sizeof answer);
+	assert_non_null(strstr(answer, "200 OK"));
+	bd_metrics_http_destroy(http);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(figures_are_served_and_nothing_else),
+		cmocka_unit_test(an_ipv6_port_is_served),
 		cmocka_unit_test(port_of_another_daemon_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
