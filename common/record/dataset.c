@@ -159,14 +159,20 @@ static void free_texts(char **texts, size_t count)
 	free(texts);
 }
 
+static void feature_finish(struct bd_feature *feature)
+{
+	free(feature->name);
+	free(feature->default_floats);
+	free(feature->default_integers);
+	free_texts(feature->default_texts, feature->default_count);
+}
+
 void bd_dataset_destroy(struct bd_dataset *dataset)
 {
 	if (!dataset)
 		return;
-	for (size_t i = 0; dataset->features && i < dataset->feature_count; i++) {
-		free(dataset->features[i].name);
-		free(dataset->features[i].default_bytes);
-	}
+	for (size_t i = 0; dataset->features && i < dataset->feature_count; i++)
+		feature_finish(&dataset->features[i]);
 	free(dataset->features);
 	free_texts(dataset->paths, dataset->path_count);
 	free_texts(dataset->classes, dataset->class_count);

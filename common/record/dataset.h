@@ -42,11 +42,11 @@ struct bd_feature {
 	int64_t shape[BD_DATASET_MAX_RANK];
 	uint64_t elements; /* product of shape */
 	bool varlen; /* values + row_splits; shape is then [] */
-	bool has_default; /* for records without the key: one value, repeated over the shape */
-	float default_float;
-	int64_t default_int64;
-	char *default_bytes;
-	size_t default_bytes_length;
+	/* for records without the key; one of the lists, by type: */
+	uint64_t default_count; /* 0: none; 1: one value, repeated over the shape; else as many as the shape has, in C order */
+	float *default_floats;
+	int64_t *default_integers;
+	char **default_texts;
 	struct bd_image_options image; /* type image only */
 };
 
@@ -98,5 +98,8 @@ BD_MUST_CHECK int bd_dataset_parse_guarded(const char *name, const char *folder,
                                            const struct bd_dataset_guard *guard, struct bd_dataset **ret_dataset,
                                            struct bd_error *error);
 void bd_dataset_destroy(struct bd_dataset *dataset);
+
+/* Bytes of all the strings that a record without this feature of type bytes gets. */
+uint64_t bd_feature_default_bytes(const struct bd_feature *feature);
 
 #endif

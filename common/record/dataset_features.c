@@ -1,6 +1,8 @@
 /* The mappings `features` and `sequence_features` of a dataset file. */
 #include <errno.h>
 #include <float.h>
+#include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,32 +30,122 @@ static int parse_shape(const struct bd_yaml_node *node, struct bd_feature *featu
 	return 0;
 }
 
-static int parse_default(const struct bd_yaml_node *node, struct bd_feature *feature, struct bd_error *error)
+/* ---- defaults ---- */
+
+/* A float as YAML writes it: 1.5, .nan, -.inf */
+static int get_float(const struct bd_yaml_node *node, float *ret_value, struct bd_error *error)
 {
-	const char *text;
-	double number;
+	static const struct {
+		const char *word;
+		float value;
+	} words[] = { { ".nan", NAN },        { ".NaN", NAN },       { ".NAN", NAN },       { ".inf", INFINITY },
+		      { ".Inf", INFINITY },   { ".INF", INFINITY },  { "+.inf", INFINITY }, { "-.inf", -INFINITY },
+		      { "-.Inf", -INFINITY }, { "-.INF", -INFINITY } };
+	const char *text = bd_yaml_text(node);
+	double number = 0;
+	for (size_t i = 0; text && bd_yaml_is_plain(node) && i < BD_COUNT_OF(words); i++) {
+		if (!strcmp(text, words[i].word)) {
+			*ret_value = words[i].value;
+			return 0;
+		}
+	}
+	int result = bd_yaml_get_double(node, "default", -FLT_MAX, FLT_MAX, &number, error);
+	if (result == 0)
+		*ret_value = (float)number;
+	return result;
+}
+
+/* A string, also the empty one in quotes. */
+static int get_string(const struct bd_yaml_node *node, char **ret_text, struct bd_error *error)
+{
+	const char *text = bd_yaml_text(node);
+	if (!text || (!text[0] && bd_yaml_is_plain(node)))
+		return bd_yaml_error(node, error, "'default' has no value; \"\" is the empty one");
+	*ret_text = strdup(text);
+	return *ret_text ? 0 : bd_error_set(error, -ENOMEM, "no memory for a default");
+}
+
+static int add_default(const struct bd_yaml_node *node, struct bd_feature *feature, struct bd_error *error)
+{
+	uint64_t at = feature->default_count;
 	int result = 0;
-	feature->has_default = true;
-	switch (feature->type) {
-	case BD_FEATURE_INT64:
-		return bd_yaml_get_i64(node, "default", INT64_MIN, INT64_MAX, &feature->default_int64, error);
-	case BD_FEATURE_FLOAT:
-		result = bd_yaml_get_double(node, "default", -FLT_MAX, FLT_MAX, &number, error);
-		if (result == 0)
-			feature->default_float = (float)number;
-		return result;
-	case BD_FEATURE_BYTES:
-		result = bd_yaml_get_text(node, "default", &text, error);
+	if (at == feature->elements)
+		return bd_yaml_error(node, error, "'default' has more values than the shape's %" PRIu64, feature->elements);
+	if (feature->type == BD_FEATURE_INT64)
+		result = bd_yaml_get_i64(node, "default", INT64_MIN, INT64_MAX, &feature->default_integers[at], error);
+	else if (feature->type == BD_FEATURE_FLOAT)
+		result = get_float(node, &feature->default_floats[at], error);
+	else
+		result = get_string(node, &feature->default_texts[at], error);
+	if (result == 0)
+		feature->default_count++;
+	return result;
+}
+
+/* Lists in lists are as deep and as long as the shape says; one flat list is taken in C order, as TensorFlow does. */
+static int add_defaults(const struct bd_yaml_node *list, struct bd_feature *feature, uint32_t depth, struct bd_error *error)
+{
+	size_t count = bd_yaml_count(list);
+	bool nested = count && bd_yaml_kind(bd_yaml_item(list, 0)) == BD_YAML_SEQUENCE;
+	bool fits = depth < feature->rank && count == (uint64_t)feature->shape[depth];
+	if ((nested || depth) && (!fits || nested != (depth + 1 < feature->rank)))
+		return bd_yaml_error(list, error, "the lists of 'default' are not those of its shape");
+	for (size_t i = 0; i < count; i++) {
+		const struct bd_yaml_node *item = bd_yaml_item(list, i);
+		int result = nested && bd_yaml_kind(item) == BD_YAML_SEQUENCE ? add_defaults(item, feature, depth + 1, error)
+		                                                              : add_default(item, feature, error);
 		if (result < 0)
 			return result;
-		feature->default_bytes = strdup(text);
-		feature->default_bytes_length = strlen(text);
-		return feature->default_bytes ? 0 : bd_error_set(error, -ENOMEM, "no memory for a default");
-	case BD_FEATURE_IMAGE:
-		break;
 	}
-	return bd_yaml_error(node, error, "an image has no default");
+	return 0;
 }
+
+/* Scalars below the node. */
+static uint64_t count_scalars(const struct bd_yaml_node *node)
+{
+	uint64_t sum = 0;
+	if (bd_yaml_kind(node) != BD_YAML_SEQUENCE)
+		return 1;
+	for (size_t i = 0; i < bd_yaml_count(node); i++)
+		sum += count_scalars(bd_yaml_item(node, i));
+	return sum;
+}
+
+static int reserve_defaults(struct bd_feature *feature, uint64_t count, struct bd_error *error)
+{
+	void *room = NULL;
+	if (feature->type == BD_FEATURE_INT64)
+		room = feature->default_integers = calloc(count + 1, sizeof(int64_t));
+	else if (feature->type == BD_FEATURE_FLOAT)
+		room = feature->default_floats = calloc(count + 1, sizeof(float));
+	else
+		room = feature->default_texts = calloc(count + 1, sizeof(char *));
+	return room ? 0 : bd_error_set(error, -ENOMEM, "no memory for a default");
+}
+
+static int parse_default(const struct bd_yaml_node *node, struct bd_feature *feature, struct bd_error *error)
+{
+	int result = reserve_defaults(feature, count_scalars(node), error);
+	if (result < 0)
+		return result;
+	if (bd_yaml_kind(node) != BD_YAML_SEQUENCE)
+		return add_default(node, feature, error);
+	result = add_defaults(node, feature, 0, error);
+	if (result == 0 && feature->default_count != feature->elements)
+		return bd_yaml_error(node, error, "'default' has %" PRIu64 " values, its shape %" PRIu64, feature->default_count,
+		                     feature->elements);
+	return result;
+}
+
+uint64_t bd_feature_default_bytes(const struct bd_feature *feature)
+{
+	uint64_t bytes = 0;
+	for (uint64_t i = 0; feature->default_texts && i < feature->default_count; i++)
+		bytes += strlen(feature->default_texts[i]);
+	return feature->default_count == 1 ? bytes * feature->elements : bytes;
+}
+
+/* ---- a feature ---- */
 
 /* int64, float, bytes */
 static int parse_values(const struct bd_yaml_node *node, struct bd_feature *feature, struct bd_error *error)

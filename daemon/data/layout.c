@@ -274,7 +274,7 @@ static uint64_t default_bytes(const struct bd_layout_feature *feature)
 	const struct bd_feature *asked = feature->feature;
 	if (asked->type != BD_FEATURE_BYTES || asked->varlen || asked->sequence)
 		return 0;
-	return asked->elements * (asked->default_bytes_length + sizeof(int64_t));
+	return bd_feature_default_bytes(asked) + asked->elements * sizeof(int64_t);
 }
 
 /*

@@ -17,7 +17,7 @@ static int plan_files(const struct bd_layout *layout, const struct bd_dataset *d
 			return bd_error_set(error, -EINVAL,
 			                    "feature '%s': files of pictures give pictures and one int64 label only",
 			                    feature->name);
-		if (dataset->source != BD_SOURCE_FOLDER && !feature->has_default)
+		if (dataset->source != BD_SOURCE_FOLDER && !feature->default_count)
 			return bd_error_set(error, -EINVAL, "feature '%s': a list of files has no classes, so no labels",
 			                    feature->name);
 	}
@@ -131,13 +131,14 @@ static int check_count(uint64_t count, uint64_t wanted, struct bd_error *error)
 
 static int fill_default(const struct bd_feature *feature, uint8_t *ret_row, struct bd_error *error)
 {
-	if (!feature->has_default)
+	if (!feature->default_count)
 		return missing(error);
+	uint64_t step = feature->default_count > 1;
 	for (uint64_t i = 0; i < feature->elements; i++) {
 		if (feature->type == BD_FEATURE_FLOAT)
-			((float *)(void *)ret_row)[i] = feature->default_float;
+			((float *)(void *)ret_row)[i] = feature->default_floats[i * step];
 		else
-			((int64_t *)(void *)ret_row)[i] = feature->default_int64;
+			((int64_t *)(void *)ret_row)[i] = feature->default_integers[i * step];
 	}
 	return 0;
 }
@@ -236,18 +237,18 @@ static int open_strings(size_t room, size_t bytes, struct bd_staged_row *staged,
 static int stage_default_strings(const struct bd_feature *feature, struct bd_staged_row *staged, struct bd_staged_part *part,
                                  struct bd_error *error)
 {
-	size_t length = feature->default_bytes_length;
-	if (!feature->has_default)
+	uint64_t step = feature->default_count > 1, bytes = bd_feature_default_bytes(feature);
+	if (!feature->default_count)
 		return missing(error);
-	int result = open_strings(feature->elements, feature->elements * length, staged, part, error);
+	int result = open_strings(feature->elements, bytes, staged, part, error);
 	for (uint64_t i = 0; result == 0 && i < feature->elements; i++) {
-		int64_t stored = (int64_t)length;
-		memcpy(staged->bytes + part->lengths_at + i * sizeof stored, &stored, sizeof stored);
-		if (length)
-			memcpy(staged->bytes + part->values_at + i * length, feature->default_bytes, length);
+		const char *text = feature->default_texts[i * step];
+		int64_t length = (int64_t)strlen(text);
+		memcpy(staged->bytes + part->lengths_at + i * sizeof length, &length, sizeof length);
+		memcpy(staged->bytes + part->values_at + part->value_bytes, text, (size_t)length);
+		part->value_bytes += (size_t)length;
 	}
 	part->string_count = part->units = feature->elements;
-	part->value_bytes = feature->elements * length;
 	return result;
 }
 

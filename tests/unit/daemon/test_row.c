@@ -1,5 +1,6 @@
 /* One record's way into its row, and what a slot holds. */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +124,36 @@ static void absent_key_is_the_default_over_the_shape(void **state)
 	assert_int_equal(part->string_count, 2);
 	assert_int_equal(part->value_bytes, 4);
 	assert_memory_equal(fixture.staging.rows[1].bytes + part->values_at, "abab", 4);
+	close_fixture(&fixture);
+}
+
+/* TensorFlow's parse_example reshapes a list; one value over the shape is ours. */
+static void absent_key_is_the_list_of_its_default(void **state)
+{
+	(void)state;
+	struct fixture fixture;
+	static const float floats[] = { 1.5f, INFINITY, -INFINITY, 4 };
+	static const int64_t integers[] = { 1, -2, INT64_MAX };
+	open_fixture(&fixture,
+	             "{f: {type: float, shape: [2, 2], default: [[1.5, .inf], [-.inf, 4]]}, n: {type: float, default: .nan}, "
+	             "i: {type: int64, shape: [3], default: [1, -2, 9223372036854775807]}, "
+	             "s: {type: bytes, shape: [3], default: [a, '', bcd]}, e: {type: bytes, default: \"\"}, "
+	             "flat: {type: float, shape: [2, 2], default: [1.5, .inf, -.inf, 4]}, one: {type: int64, default: [7]}}");
+	assert_int_equal(write_row(&fixture, 1), 0);
+	assert_memory_equal(place(&fixture, 0, 1), floats, sizeof floats);
+	assert_true(isnan(*(const float *)(const void *)place(&fixture, 1, 1)));
+	assert_memory_equal(place(&fixture, 2, 1), integers, sizeof integers);
+	assert_memory_equal(place(&fixture, 5, 1), floats, sizeof floats);
+	assert_int_equal(*place(&fixture, 6, 1), 7);
+	const struct bd_staged_row *row = &fixture.staging.rows[1];
+	const struct bd_staged_part *strings = &row->parts[0], *empty = &row->parts[1];
+	static const int64_t lengths[] = { 1, 0, 3 };
+	assert_int_equal(strings->string_count, 3);
+	assert_int_equal(strings->value_bytes, 4);
+	assert_memory_equal(row->bytes + strings->lengths_at, lengths, sizeof lengths);
+	assert_memory_equal(row->bytes + strings->values_at, "abcd", 4);
+	assert_int_equal(empty->string_count, 1);
+	assert_int_equal(empty->value_bytes, 0);
 	close_fixture(&fixture);
 }
 
@@ -292,6 +323,7 @@ int main(void)
 		cmocka_unit_test(numbers_lie_in_their_rows_and_nowhere_else),
 		cmocka_unit_test(wrong_kind_or_count_is_a_fault),
 		cmocka_unit_test(absent_key_is_the_default_over_the_shape),
+		cmocka_unit_test(absent_key_is_the_list_of_its_default),
 		cmocka_unit_test(absent_key_without_default_is_missing),
 		cmocka_unit_test(bytes_that_are_no_example_are_a_fault),
 		cmocka_unit_test(batch_is_described_joined_and_closed),

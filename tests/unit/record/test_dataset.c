@@ -108,12 +108,12 @@ static void every_key_is_read(void **state)
 	assert_int_equal(features[1].type, BD_FEATURE_INT64);
 	assert_int_equal(features[1].rank, 0);
 	assert_int_equal(features[1].elements, 1);
-	assert_false(features[1].has_default);
+	assert_int_equal(features[1].default_count, 0);
 	assert_string_equal(features[2].name, "train/box");
 	assert_int_equal(features[2].name_length, 9);
 	assert_int_equal(features[2].elements, 6);
-	assert_true(features[2].has_default && features[2].default_float == 0.5f);
-	assert_memory_equal(features[3].default_bytes, "none", 4);
+	assert_true(features[2].default_count == 1 && features[2].default_floats[0] == 0.5f);
+	assert_string_equal(features[3].default_texts[0], "none");
 	assert_true(features[4].varlen && !features[4].sequence);
 	assert_true(features[5].varlen && features[5].sequence);
 	assert_true(!features[6].varlen && features[6].sequence && features[6].elements == 4);
@@ -279,6 +279,21 @@ static void wrong_words_are_told_with_their_line(void **state)
 		{ "shards: a\nfeatures:\n  x: {type: int64, shape: [3], varlen: true}\n", "exclude each other", -EINVAL },
 		{ "shards: a\nfeatures:\n  x: {type: int64, default: 3, varlen: true}\n", "exclude each other", -EINVAL },
 		{ "shards: a\nfeatures:\n  x: {type: int64, default: 3.5}\n", "line 3:", -EINVAL },
+		{ "shards: a\nfeatures:\n  x: {type: int64, shape: [3], default: [1, 2]}\n", "'default' has 2 values, its shape 3",
+		  -EINVAL },
+		{ "shards: a\nfeatures:\n  x: {type: int64, shape: [2], default: [1, 2, 3]}\n",
+		  "'default' has more values than the shape's 2", -EINVAL },
+		{ "shards: a\nfeatures:\n  x: {type: int64, shape: [2, 2], default: [[1, 2, 3], [4]]}\n",
+		  "the lists of 'default' are not those of its shape", -EINVAL },
+		{ "shards: a\nfeatures:\n  x: {type: int64, shape: [4], default: [[1, 2], [3, 4]]}\n",
+		  "the lists of 'default' are not those of its shape", -EINVAL },
+		{ "shards: a\nfeatures:\n  x: {type: int64, shape: [2, 2], default: [[1, 2], 3]}\n", "'default' has 3 values",
+		  -EINVAL },
+		{ "shards: a\nfeatures:\n  x: {type: int64, shape: [2], default: []}\n", "'default' has 0 values", -EINVAL },
+		{ "shards: a\nfeatures:\n  x: {type: int64, default: .nan}\n", "line 3: default", -EINVAL },
+		{ "shards: a\nfeatures:\n  x: {type: float, default: '.nan'}\n", "line 3: default", -EINVAL },
+		{ "shards: a\nfeatures:\n  x: {type: bytes, default: }\n", "'default' has no value", -EINVAL },
+		{ "shards: a\nfeatures:\n  x: {type: float, default: {a: 1}}\n", "line 3:", -EINVAL },
 		{ "shards: a\nfeatures:\n  x: int64\n", "feature 'x' is a mapping", -EINVAL },
 		{ "shards: a\nfeatures:\n  x: {type: image, rezise: {height: 3, width: 3}}\n", "did you mean 'resize'?", -EINVAL },
 		{ "shards: a\nsequence_features:\n  x: {type: image}\n", "not an image", -EINVAL },
