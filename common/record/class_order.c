@@ -74,3 +74,44 @@ int bd_class_order(char *const *classes, size_t count, char *const *wanted, size
 	free(want);
 	return result;
 }
+
+/* ---- names that are nearly the same ---- */
+
+static bool is_blank(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static int lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : (unsigned char)c;
+}
+
+static int compare_loosely(const void *a, const void *b)
+{
+	const char *one = ((const struct entry *)a)->name, *other = ((const struct entry *)b)->name;
+	for (;; one++, other++) {
+		while (is_blank(*one))
+			one++;
+		while (is_blank(*other))
+			other++;
+		if (lower(*one) != lower(*other) || !*one)
+			return lower(*one) - lower(*other);
+	}
+}
+
+int bd_class_names_alike(char *const *classes, size_t count, char *ret_text, size_t size, struct bd_error *error)
+{
+	struct entry *entries = sorted(classes, count);
+	if (!entries)
+		return bd_error_set(error, -ENOMEM, "no memory for the names of the classes");
+	qsort(entries, count, sizeof *entries, compare_loosely);
+	size_t at = 1;
+	while (at < count && compare_loosely(&entries[at - 1], &entries[at]) != 0)
+		at++;
+	if (at < count)
+		snprintf(ret_text, size, "the classes '%s' and '%s' differ in blanks or case only", entries[at - 1].name,
+		         entries[at].name);
+	free(entries);
+	return at < count;
+}

@@ -18,4 +18,10 @@
 BD_MUST_CHECK int bd_class_order(char *const *classes, size_t count, char *const *wanted, size_t wanted_count, size_t *ret_numbers,
                                  struct bd_error *error);
 
+/*
+ * One line on the first two names that differ in blanks or case only ("cat" and " cat": a slip of whoever wrote them), of
+ * ASCII. Returns 1, 0 where there are none, or -ENOMEM.
+ */
+BD_MUST_CHECK int bd_class_names_alike(char *const *classes, size_t count, char *ret_text, size_t size, struct bd_error *error);
+
 #endif

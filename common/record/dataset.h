@@ -73,7 +73,7 @@ struct bd_dataset {
 	int64_t *labels; /* FOLDER: the class of each picture; else NULL */
 	char **classes; /* names: the key `classes`, or the sub-folders; may be none */
 	size_t class_count;
-	char **notes; /* for people: one line on each kind of entry of an image folder that was left out */
+	char **notes; /* for people: one line on each oddity of an image folder, such as what was left out */
 	size_t note_count;
 	enum bd_compression compression;
 	struct bd_feature *features; /* those of `features`, then those of `sequence_features`, in the file's order */

@@ -11,6 +11,7 @@
 
 #include "common/base/arithmetic.h"
 #include "common/base/file.h"
+#include "common/record/class_order.h"
 #include "common/record/dataset_parts.h"
 #include "common/record/image_folder.h"
 
@@ -289,11 +290,13 @@ static int add_note(struct bd_dataset *dataset, const char *root, const char *te
 	return 0;
 }
 
-static int note_what_is_left_out(const struct bd_image_folder *found, const char *root, struct bd_dataset *dataset,
-                                 struct bd_error *error)
+static int note_what_is_odd(const struct bd_image_folder *found, const char *root, struct bd_dataset *dataset,
+                            struct bd_error *error)
 {
 	char text[BD_ERROR_TEXT_BYTES];
-	int result = 0;
+	int result = bd_class_names_alike(found->classes, found->class_count, text, sizeof text, error);
+	if (result > 0)
+		result = add_note(dataset, root, text, error);
 	for (int i = 0; !result && i < BD_IMAGE_FOLDER_REMARKS; i++)
 		if (bd_image_folder_say(found, (enum bd_image_folder_remark)i, text, sizeof text))
 			result = add_note(dataset, root, text, error);
@@ -337,7 +340,7 @@ static int list_root(const char *root, struct bd_dataset *dataset, struct bd_err
 		return result;
 	result = check_skipped(&found, dataset, error);
 	if (result == 0)
-		result = note_what_is_left_out(&found, root, dataset, error);
+		result = note_what_is_odd(&found, root, dataset, error);
 	if (result == 0)
 		take_folder(&found, dataset);
 	bd_image_folder_finish(&found);

@@ -54,13 +54,8 @@ expect 0 "$tfrecord" verify "$WORK"/c/set-*.tfrecord
 # ---- classes: their order, and other names; what is beside them ----
 
 pictures=$WORK/pictures
-mkdir -p "$pictures/cat/kitten" "$pictures/dog" "$pictures/bird"
-base64 -d >"$pictures/cat/1.png" <<'PNG'
-iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC
-PNG
-cp "$pictures/cat/1.png" "$pictures/cat/kitten/2.png"
-cp "$pictures/cat/1.png" "$pictures/dog/3.png"
-cp "$pictures/cat/1.png" "$pictures/loose.png"
+pictures "$pictures/cat/1.png" "$pictures/cat/kitten/2.png" "$pictures/dog/3.png" "$pictures/loose.png"
+mkdir "$pictures/bird"
 expect 0 "$tfrecord" convert "$pictures" --output "$WORK/classes/set" --shards 1 --classes dog,cat,bird --json
 grep -qF '"records":3,"skipped":0,' "$WORK/out" || fail "nested pictures: $(cat "$WORK/out")"
 grep -qF '"ignored":1,"classes":["dog","cat","bird"]' "$WORK/out" || fail "order of the classes: $(cat "$WORK/out")"
@@ -77,6 +72,11 @@ expect 1 "$tfrecord" convert "$pictures" --output "$WORK/d/set" --classes Vogel,
 says "--rename-classes"
 expect 1 "$tfrecord" convert "$pictures" --output "$WORK/d/set" --rename-classes Katze,Hund
 says "2 names for the classes, the pictures have 3 classes"
+printf 'cat/1.png,cat\ncat/kitten/2.png, cat\ndog/3.png,dog\n' >"$pictures/list.csv"
+expect 0 "$tfrecord" convert "$pictures/list.csv" --output "$WORK/blank/set" --json
+holds out '"records":3,"skipped":0,"shards":3,' '"classes":[" cat","cat","dog"]'
+holds err "the classes ' cat' and 'cat' differ in blanks or case only"
+rm "$pictures/list.csv"
 ln -s /no/such/file "$pictures/cat/gone.png"
 expect 1 "$tfrecord" convert "$pictures" --output "$WORK/d/set"
 says "cat/gone.png: cannot open: No such file or directory; '--on-error skip' leaves such pictures out"

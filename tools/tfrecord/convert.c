@@ -7,8 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/arithmetic.h"
 #include "common/base/progress.h"
 #include "common/base/random.h"
+#include "common/record/class_order.h"
 #include "tools/tfrecord/convert_pool.h"
 #include "tools/tfrecord/dataset_text.h"
 #include "tools/tfrecord/earlier_set.h"
@@ -77,6 +79,16 @@ static int find_raw_size(struct run *run, struct bd_error *error)
 	return 0;
 }
 
+static int tell_alike_classes(const struct run *run, struct bd_error *error)
+{
+	const struct bd_picture_list *list = run->convert->list;
+	char text[BD_ERROR_TEXT_BYTES];
+	int status = bd_class_names_alike(list->classes, list->class_count, text, sizeof text, error);
+	if (status > 0 && !run->convert->quiet)
+		fprintf(stderr, "tfrecord convert: %s\n", text);
+	return status < 0 ? status : 0;
+}
+
 /* What the list of a folder does not hold. */
 static void tell_left_out(struct run *run)
 {
@@ -109,11 +121,13 @@ static int start(struct run *run, struct bd_error *error)
 		return bd_error_set(error, -ENOMEM, "no memory for the order of the records");
 	status = bd_output_set_create(convert->folder, &run->set, error);
 	if (!status)
-		status = bd_shard_writer_create(run->set, convert->shards, convert->shard_bytes, convert->compression, &run->writer,
-		                                error);
+		status = bd_shard_writer_create(run->set, (uint32_t)bd_min_u64(convert->shards, convert->list->count),
+		                                convert->shard_bytes, convert->compression, &run->writer, error);
 	if (!status)
 		status = bd_convert_pool_create(convert->list, &run->record, run->order, convert->list->count, convert->jobs,
 		                                &run->pool, error);
+	if (!status)
+		status = tell_alike_classes(run, error);
 	if (!status)
 		tell_left_out(run);
 	if (!status)
@@ -175,6 +189,17 @@ static int convert_all(struct run *run, struct bd_error *error)
 	}
 }
 
+/* The file that was added last. */
+static int name_dataset_file(struct run *run, struct bd_error *error)
+{
+	char *file = NULL;
+	if (asprintf(&file, "%s.yaml", run->convert->name) < 0)
+		return bd_error_set(error, -ENOMEM, "no memory");
+	int status = bd_output_set_name(run->set, bd_output_set_count(run->set) - 1, file, error);
+	free(file);
+	return status;
+}
+
 static int write_dataset_file(struct run *run, struct bd_error *error)
 {
 	const struct bd_convert *convert = run->convert;
@@ -193,6 +218,8 @@ static int write_dataset_file(struct run *run, struct bd_error *error)
 	if (!text.channels)
 		text.channels = run->shape.channels == 1 ? "grey" : "rgb";
 	int fd = -1, status = bd_output_set_add(run->set, &fd, error);
+	if (!status)
+		status = name_dataset_file(run, error);
 	if (status)
 		return status;
 	int copy = dup(fd);
@@ -234,15 +261,6 @@ static int finish(struct run *run, struct bd_error *error)
 	if (!status)
 		status = write_dataset_file(run, error);
 	status = name_output(run, status, error);
-	size_t room = strlen(convert->name) + sizeof ".yaml";
-	char *file = status ? NULL : malloc(room);
-	if (!status && !file)
-		status = bd_error_set(error, -ENOMEM, "no memory");
-	if (!status) {
-		snprintf(file, room, "%s.yaml", convert->name);
-		status = bd_output_set_name(run->set, run->result.shards, file, error);
-	}
-	free(file);
 	if (!status && convert->interrupted && *convert->interrupted)
 		status = interrupted(error);
 	return status ? status : publish(run, error);
@@ -262,6 +280,8 @@ static void restore(struct run *run, struct bd_error *error)
 int bd_convert_run(const struct bd_convert *convert, struct bd_convert_result *ret_result, struct bd_error *error)
 {
 	struct run run = { .convert = convert, .record = convert->record };
+	struct bd_error own;
+	error = error ? error : &own; /* the reason for what is left out is told, whether or not the caller asks */
 	int status = start(&run, error);
 	if (!status)
 		status = convert_all(&run, error);

@@ -159,6 +159,11 @@ int bd_output_set_add(struct bd_output_set *set, int *ret_fd, struct bd_error *e
 	return 0;
 }
 
+size_t bd_output_set_count(const struct bd_output_set *set)
+{
+	return set->count;
+}
+
 int bd_output_set_name(struct bd_output_set *set, size_t index, const char *name, struct bd_error *error)
 {
 	char *copy = strdup(name);
@@ -202,11 +207,11 @@ static int publish_one(struct bd_output_set *set, size_t index, struct bd_error 
 int bd_output_set_publish(struct bd_output_set *set, struct bd_error *error)
 {
 	for (size_t i = 0; i < set->count; i++)
-		if (fsync(set->members[i].fd) != 0)
+		if (set->members[i].name && fsync(set->members[i].fd) != 0)
 			return bd_error_set(error, -errno, "%s/%s: cannot write: %s", set->folder, set->members[i].name,
 			                    strerror(errno));
 	for (size_t i = 0; i < set->count; i++) {
-		int status = publish_one(set, i, error);
+		int status = set->members[i].name ? publish_one(set, i, error) : 0;
 		if (status)
 			return status;
 	}

@@ -26,7 +26,9 @@ void bd_output_set_destroy(struct bd_output_set *set);
 /* A new empty file, open for writing; the set closes it. */
 BD_MUST_CHECK int bd_output_set_add(struct bd_output_set *set, int *ret_fd, struct bd_error *error);
 
-/* The name (without folder) that file number `index`, in the order of adding, gets. */
+size_t bd_output_set_count(const struct bd_output_set *set);
+
+/* The name (without folder) that file number `index`, in the order of adding, gets. A file without one is not published. */
 BD_MUST_CHECK int bd_output_set_name(struct bd_output_set *set, size_t index, const char *name, struct bd_error *error);
 
 /* Syncs all files and gives them their names, in order. -EEXIST where one is taken. They are removed with the set until they are kept. */

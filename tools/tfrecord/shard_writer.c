@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/arithmetic.h"
 #include "common/base/file.h"
 #include "common/record/tfrecord.h"
 
@@ -177,15 +178,17 @@ int bd_shard_writer_end(struct bd_shard_writer *writer, const char *name, uint32
 	char *file = malloc(room);
 	uint64_t bytes = 0;
 	int status = file ? 0 : bd_error_set(error, -ENOMEM, "no memory");
-	for (uint32_t i = 0; !status && i < writer->count; i++) {
+	/* they were filled in turn */
+	uint32_t used = (uint32_t)bd_min_u64(writer->count, writer->records);
+	for (uint32_t i = 0; !status && i < used; i++) {
 		status = end_shard(writer->shards[i], error);
-		snprintf(file, room, "%s-%05" PRIu32 "-of-%05" PRIu32 ".tfrecord", name, i, writer->count);
+		snprintf(file, room, "%s-%05" PRIu32 "-of-%05" PRIu32 ".tfrecord", name, i, used);
 		if (!status)
 			status = bd_output_set_name(writer->set, i, file, error);
 		bytes += writer->shards[i]->written;
 	}
 	free(file);
-	*ret_shards = writer->count;
+	*ret_shards = used;
 	*ret_bytes = bytes;
 	return status;
 }

@@ -21,7 +21,7 @@
 
 struct bd_shard_writer;
 
-/* `shards` 0: by `shard_bytes`. The set is borrowed. */
+/* `shards` 0: by `shard_bytes`. The set is borrowed. Of a fixed number, those that stay empty get no name. */
 BD_MUST_CHECK int bd_shard_writer_create(struct bd_output_set *set, uint32_t shards, uint64_t shard_bytes,
                                          enum bd_compression compression, struct bd_shard_writer **ret_writer,
                                          struct bd_error *error);
@@ -30,7 +30,7 @@ void bd_shard_writer_destroy(struct bd_shard_writer *writer);
 /* The next record of the order; the bytes are copied. Errors of writing name the file. */
 BD_MUST_CHECK int bd_shard_writer_add(struct bd_shard_writer *writer, const uint8_t *record, size_t length, struct bd_error *error);
 
-/* Ends all shards and names them; *ret_bytes is the size of the files. */
+/* Ends all shards that hold records and names them; *ret_bytes is the size of the files. */
 BD_MUST_CHECK int bd_shard_writer_end(struct bd_shard_writer *writer, const char *name, uint32_t *ret_shards, uint64_t *ret_bytes,
                                       struct bd_error *error);
 

@@ -379,6 +379,33 @@ static void grey_ones_among_them_do_not_lose_the_size(void **state)
 	bd_picture_list_finish(&list);
 }
 
+/* 17 pictures, one of them broken. */
+static void no_shard_is_empty(void **state)
+{
+	const char *folder = *state;
+	make_folder(folder);
+	struct bd_picture_list list;
+	assert_int_equal(bd_picture_list_of_folder(under(folder, "in"), false, &list, NULL), 0);
+	char *out = bd_path_join(folder, "out");
+	struct bd_convert convert = options(&list, out);
+	struct bd_convert_result result;
+	convert.shards = 40;
+	assert_int_equal(bd_convert_run(&convert, &result, NULL), 0);
+	assert_int_equal(result.shards, 17);
+	assert_int_equal(entries(out), 18);
+	write_file(under(folder, "in/a/00.png"), "broken", 6);
+	convert.skip = convert.force = true;
+	assert_int_equal(bd_convert_run(&convert, &result, NULL), 0);
+	assert_int_equal(result.shards, 16);
+	assert_int_equal(entries(out), 17);
+	struct bd_dataset *dataset;
+	assert_int_equal(bd_dataset_load(under(out, "set.yaml"), &dataset, NULL), 0);
+	assert_int_equal(dataset->path_count, 16);
+	bd_dataset_destroy(dataset);
+	free(out);
+	bd_picture_list_finish(&list);
+}
+
 /* Both sets are whole, whichever of the new names cannot be had. */
 static void earlier_set_comes_back_where_the_new_one_cannot_be_named(void **state)
 {
@@ -522,6 +549,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_interruption_leaves_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(mixed_sizes_are_refused_for_raw_without_resize, setup, teardown),
 		cmocka_unit_test_setup_teardown(grey_ones_among_them_do_not_lose_the_size, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_shard_is_empty, setup, teardown),
 		cmocka_unit_test_setup_teardown(earlier_set_comes_back_where_the_new_one_cannot_be_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_csv_list_is_read_with_quotes, setup, teardown),
 		cmocka_unit_test_setup_teardown(idx_files_are_checked, setup, teardown),
