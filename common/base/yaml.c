@@ -102,8 +102,10 @@ static int take_key(struct build *build, const struct bd_yaml_node *mapping, con
 	const char *key = (const char *)event->data.scalar.value;
 	if (strlen(key) != event->data.scalar.length)
 		return bd_error_set(build->error, -EINVAL, "%s: line %zu: a key holds a NUL byte", build->yaml->name, line);
-	if (bd_yaml_find(mapping, key))
-		return bd_error_set(build->error, -EINVAL, "%s: line %zu: key '%s' stands twice", build->yaml->name, line, key);
+	const struct bd_yaml_node *earlier = bd_yaml_find(mapping, key);
+	if (earlier)
+		return bd_error_set(build->error, -EINVAL, "%s: line %zu: duplicate key '%s'; it is in line %u already",
+		                    build->yaml->name, line, key, earlier->line);
 	*ret_key = strdup(key);
 	return *ret_key ? 0 : out_of_memory(build);
 }
@@ -117,6 +119,7 @@ static int build_children(struct build *build, struct bd_yaml_node *node, unsign
 		if (result)
 			return result;
 		char *key = NULL;
+		unsigned key_line = (unsigned)event.start_mark.line + 1;
 		struct bd_yaml_node *child = NULL;
 		bool ended = event.type == end;
 		if (!ended && node->kind == BD_YAML_MAPPING) {
@@ -132,6 +135,8 @@ static int build_children(struct build *build, struct bd_yaml_node *node, unsign
 		yaml_event_delete(&event);
 		if (ended)
 			return 0;
+		if (child && node->kind == BD_YAML_MAPPING)
+			child->line = key_line; /* where a person looks for it; a value may begin lines below its key */
 		if (!result && !append_child(node, key, child))
 			result = out_of_memory(build);
 		if (result) {
@@ -403,10 +408,20 @@ int bd_yaml_get_size(const struct bd_yaml_node *node, const char *what, uint64_t
 	return bd_parse_size(node->text, ret_bytes, error) ? value_error(node, what, error) : 0;
 }
 
+static int choice_error(const struct bd_yaml_node *node, const char *what, const char *verb, const char *const *names,
+                        struct bd_error *error)
+{
+	char list[BD_ERROR_TEXT_BYTES / 2];
+	return bd_yaml_error(node, error, "%s %s one of %s", what, verb,
+	                     list_words(names, list, sizeof list) ? list : "those that the manual lists");
+}
+
 int bd_yaml_get_choice(const struct bd_yaml_node *node, const char *what, const char *const *names, int *ret_index,
                        struct bd_error *error)
 {
-	const char *text = node->kind == BD_YAML_SCALAR ? node->text : "";
+	if (node->kind != BD_YAML_SCALAR || !node->text[0])
+		return choice_error(node, what, "must be", names, error);
+	const char *text = node->text;
 	for (int i = 0; names[i]; i++) {
 		if (!strcmp(names[i], text)) {
 			*ret_index = i;
@@ -416,8 +431,7 @@ int bd_yaml_get_choice(const struct bd_yaml_node *node, const char *what, const 
 	const char *nearest = bd_nearest_word(text, names);
 	if (nearest)
 		return bd_yaml_error(node, error, "%s cannot be '%s'; did you mean '%s'?", what, text, nearest);
-	char list[512] = "";
-	for (int i = 0; names[i]; i++)
-		snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);
-	return bd_yaml_error(node, error, "%s cannot be '%s'; it is one of %s", what, text, list);
+	char refused[128];
+	snprintf(refused, sizeof refused, "cannot be '%s'; it is", text);
+	return choice_error(node, what, refused, names, error);
 }

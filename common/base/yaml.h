@@ -6,6 +6,8 @@
  *
  *   cats.yaml: line 7: unknown key 'shufle' in the stream options; did you mean 'shuffle'?
  *
+ * A value's line is that of its key, a list item's its own.
+ *
  * Limits: a file of at most 8 MiB (a dataset file with a list of a hundred thousand shards fits), no aliases (a small file could
  * otherwise stand for a tree of any size), keys are scalars and stand once.
  * Ownership: nodes are borrowed from the document. Threads: a loaded document is read-only.

@@ -241,7 +241,12 @@ static int append_file(const struct bd_yaml_node *node, const char *folder, cons
 		result = -EISDIR;
 	if (result == 0)
 		return append_path(dataset, path, error);
-	bd_yaml_error(node, error, "cannot read '%s': %s", path, strerror(-result));
+	if (result == -EISDIR)
+		bd_yaml_error(node, error,
+		              "'%s' is a folder, not a file: '%s/*' names the files in it, {folder: %s} is an image folder", path,
+		              name, name);
+	else
+		bd_yaml_error(node, error, "cannot read '%s': %s", path, strerror(-result));
 	if (error)
 		error->code = result;
 	free(path);

@@ -279,7 +279,7 @@ int bd_access_open(struct bd_access_walk *walk, const char *path, int *ret_fd, s
 		return result;
 	if (!S_ISREG(status.st_mode))
 		result = bd_error_set(error, -EINVAL, "%s: %s", path,
-		                      S_ISDIR(status.st_mode) ? "is a folder, no file" : "no regular file");
+		                      S_ISDIR(status.st_mode) ? "is a folder, not a file" : "is no regular file");
 	else if (walk->peer && !(bits_of(walk->peer, fd, &status) & READ))
 		result = refused(walk->peer, path, "read it", error);
 	else

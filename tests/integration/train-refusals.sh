@@ -56,7 +56,7 @@ refuses 1 "nowhere.yaml" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WOR
 for shard in "$WORK"/data/train-00000-*; do
 	refuses 1 "no text, and so no dataset file; it is YAML" "$bin/batchtrain" train "$WORK/model.yaml" --data "$shard" --model-dir "$WORK/x" --steps 1 --quiet
 done
-refuses 1 "is a folder, no file" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data" --model-dir "$WORK/x" --steps 1 --quiet
+refuses 1 "is a folder, not a file" "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data" --model-dir "$WORK/x" --steps 1 --quiet
 refuses 1 "nowhere.yaml" run "$WORK/model.yaml" "$WORK/unseen" --eval-data "$WORK/nowhere.yaml"
 [ ! -e "$WORK/unseen" ] || fail "data to evaluate on was looked for after training only, or the model directory stayed"
 refuses 1 "no model directory" "$bin/batchtrain" evaluate --model-dir "$WORK/data" --data "$WORK/data/test.yaml" --quiet

@@ -59,6 +59,28 @@ static void wrong_values_are_refused_with_their_line(void **state)
 	bd_yaml_destroy(yaml);
 }
 
+static void key_is_named_with_its_own_line(void **state)
+{
+	(void)state;
+	struct bd_yaml *yaml;
+	struct bd_error error;
+	static const char *const keys[] = { "batch", NULL }, *const names[] = { "none", "window", NULL };
+	int choice;
+	assert_int_equal(load("batch: 2\n\nshufle:\n\n  kind: none\n  list:\n    - 1\n    - 2\n", &yaml, NULL), 0);
+	const struct bd_yaml_node *root = bd_yaml_root(yaml), *mapping = bd_yaml_find(root, "shufle");
+	assert_int_equal(bd_yaml_check_keys(root, "the stream", keys, &error), -EINVAL);
+	assert_string_equal(error.text, "t.yaml: line 3: unknown key 'shufle' in the stream; known are batch");
+	assert_int_equal(bd_yaml_get_choice(mapping, "shuffle", names, &choice, &error), -EINVAL);
+	assert_string_equal(error.text, "t.yaml: line 3: shuffle must be one of none, window");
+	bd_yaml_error(bd_yaml_find(mapping, "list"), &error, "x");
+	assert_string_equal(error.text, "t.yaml: line 6: x");
+	bd_yaml_error(bd_yaml_item(bd_yaml_find(mapping, "list"), 1), &error, "x");
+	assert_string_equal(error.text, "t.yaml: line 8: x");
+	bd_yaml_destroy(yaml);
+	assert_int_equal(load("a:\n  x: 1\nb: 2\na: 3\n", &yaml, &error), -EINVAL);
+	assert_string_equal(error.text, "t.yaml: line 4: duplicate key 'a'; it is in line 1 already");
+}
+
 static void broken_documents_are_refused(void **state)
 {
 	(void)state;
@@ -82,9 +104,8 @@ static void broken_documents_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nested_document_is_read_in_order),
-		cmocka_unit_test(typo_names_line_and_nearest_key),
-		cmocka_unit_test(wrong_values_are_refused_with_their_line),
+		cmocka_unit_test(nested_document_is_read_in_order), cmocka_unit_test(typo_names_line_and_nearest_key),
+		cmocka_unit_test(key_is_named_with_its_own_line),   cmocka_unit_test(wrong_values_are_refused_with_their_line),
 		cmocka_unit_test(broken_documents_are_refused),
 	};
 	return cmocka_run_group_tests_name("yaml", tests, NULL, NULL);
