@@ -137,7 +137,7 @@ static void print_help(const struct bd_command *command)
 	}
 	printf("\nEvery command:\n"
 	       "  %-28s  one JSON object a line on standard output, the last line is the result\n"
-	       "  %-28s  no progress\n  %-28s  this text\n  %-28s  the version\n",
+	       "  %-28s  no progress and no notes\n  %-28s  this text\n  %-28s  the version\n",
 	       "--json", "--quiet", "--help", "--version");
 }
 

@@ -26,7 +26,6 @@ holds out '"image":"'"$(head -c 24 /dev/zero | tr '\000' '\377' | sha256sum | cu
 expect 0 "$batchctl" read --json "$data" --batch 4 --epochs 0 --batches 5 --start 3:1
 holds out '"epoch":3,"batch":1' '{"batches":5,'
 expect 0 "$batchctl" read "$data" --batch 4 --save "$WORK/saved"
-[ ! -s "$WORK/out" ] || fail "read without --json wrote to standard output"
 [ "$(wc -c <"$WORK/saved/000000.image.npy")" = $((192 + 24)) ] || fail "000000.image.npy has the wrong size"
 [ "$(wc -c <"$WORK/saved/000001.label.npy")" = $((192 + 24)) ] || fail "000001.label.npy has the wrong size"
 expect 1 "$batchctl" read "$data" --batch 4 --save "$WORK/saved"
@@ -76,6 +75,12 @@ expect 0 "$batchctl" bench "$data" --batch 4 --seconds 0.3 --json --quiet
 holds out '"images_per_s":' '"batches":' '"bytes_per_s":' '"waited_s":' '"bottleneck":"' '"first_batch_s":' '"daemon_peak_rss_bytes":' '"handover_us":{"median":' '"p99":'
 expect 0 "$batchctl" bench "$data" --batch 4 --seconds 0.3 --consumers 3 --share-group g --json --quiet
 holds out '"consumers":3'
+expect 0 "$batchctl" read "$data" --batch 4 --quiet
+holds out 'epoch 0 batch 1: 3 rows' '2 batches, 7 records, 0 damaged records left out'
+[ ! -s "$WORK/err" ] || fail "read: results on standard error: $(cat "$WORK/err")"
+expect 0 "$batchctl" bench "$data" --batch 4 --seconds 0.1 --quiet
+holds out ' records/s, ' 'hand-over '
+[ ! -s "$WORK/err" ] || fail "bench: results on standard error: $(cat "$WORK/err")"
 expect 0 "$batchctl" preview "$data" --output "$WORK/sheet.png" --rows 2 --columns 2 --json --quiet
 holds out '"pictures":4'
 head -c 4 "$WORK/sheet.png" | grep -q PNG || fail "the sheet is no PNG"
@@ -98,6 +103,11 @@ daemon=$!
 wait_for_daemon "$socket" "$WORK/log"
 expect 0 "$batchctl" status --connect "$socket" --json
 holds out '"version":"' '"uptime_s":' "\"pid\":$daemon" '"streams":0' '"memory":{'
+expect 0 "$batchctl" status --connect "$socket" --quiet
+holds out "process $daemon, up " 'streams 0, '
+expect 0 "$batchctl" streams --connect "$socket"
+holds out 'no streams'
+[ ! -s "$WORK/err" ] || fail "streams: results on standard error: $(cat "$WORK/err")"
 expect 0 "$batchctl" streams --connect "$socket" --json
 [ ! -s "$WORK/out" ] || fail "streams of an idle daemon: $(cat "$WORK/out")"
 expect 0 env BATCHD_SOCKET="$socket" "$batchctl" read small --batch 4 --json --quiet

@@ -9,7 +9,7 @@ while [ $n -lt 300 ]; do
 	pictures "$WORK/images/$((n % 7))/$n.png"
 	n=$((n + 1))
 done
-"$bin/tfrecord" convert "$WORK/images" --output "$WORK/data" --shards 3 --encoding keep --quiet
+"$bin/tfrecord" convert "$WORK/images" --output "$WORK/data" --shards 3 --encoding keep --quiet >/dev/null
 cat >"$WORK/labels.yaml" <<'YAML'
 shards: data-*.tfrecord
 features:

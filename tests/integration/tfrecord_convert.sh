@@ -40,6 +40,10 @@ grep -qF 'shape: [3, 2, 1]' "$WORK/a/set.yaml" || fail "no shape in the dataset 
 expect 0 "$tfrecord" verify "$WORK"/a/set-*.tfrecord
 expect 0 "$tfrecord" info "$WORK/a/set.yaml" --json
 
+expect 0 "$tfrecord" convert --idx "$idx/images" "$idx/labels" --output "$WORK/people/set" --quiet
+holds out "40 records of 4 classes in 8 shards, " "; 0 left out. Dataset file: $WORK/people/set.yaml"
+[ ! -s "$WORK/err" ] || fail "results on standard error: $(cat "$WORK/err")"
+
 # compressed input gives the same bytes; so does any number of jobs
 expect 0 "$tfrecord" convert --idx "$idx/images.gz" "$idx/labels" --output "$WORK/b/set" --jobs 3 --quiet
 for file in "$WORK"/a/*; do cmp -s "$file" "$WORK/b/${file##*/}" || fail "${file##*/} differs"; done

@@ -8,8 +8,8 @@ shared=${BATCHD_SHARED:-../shared}
 
 for picture in cats/a dogs/b dogs/c; do pictures "$WORK/images/$picture.png"; done
 for compression in none gzip zlib; do
-	"$tfrecord" convert "$WORK/images" --output "$WORK/$compression" --shards 1 --encoding keep --compression $compression --quiet 2>"$WORK/err" ||
-		fail "convert: $(cat "$WORK/err")"
+	"$tfrecord" convert "$WORK/images" --output "$WORK/$compression" --shards 1 --encoding keep --compression $compression --quiet >"$WORK/out" 2>&1 ||
+		fail "convert: $(cat "$WORK/out")"
 done
 plain=$WORK/none-00000-of-00001.tfrecord
 
@@ -18,8 +18,7 @@ holds out '"records":3' '"compression":"none"' '"type":"Example"' '"label":{"kin
 expect 0 "$tfrecord" info --json --quiet "$WORK"/zlib-*
 holds out '"records":3' '"compression":"zlib"'
 expect 0 "$tfrecord" info "$plain"
-[ ! -s "$WORK/out" ] || fail "info without --json wrote to standard output"
-holds err 'label: int64' 'png 1x1x1'
+holds out 'label: int64' 'png 1x1x1'
 
 for compression in none gzip zlib; do
 	expect 0 "$tfrecord" cat --json "$WORK/$compression"-00000-of-00001.tfrecord
@@ -58,6 +57,18 @@ expect 0 "$tfrecord" index --quiet "$WORK"/gzip-00000-of-00001.tfrecord
 expect 0 "$tfrecord" info --json --quiet "$WORK"/none.yaml
 holds out '"files":1'
 
+# ---- results for people: on standard output, also with --quiet ----
+
+expect 0 "$tfrecord" info "$WORK/none.yaml" --quiet
+holds out ': 3 records, ' '3 records; features of the 3 looked at (Example):' '  label: int64, in 3 records'
+expect 0 "$tfrecord" verify "$WORK/none.yaml" --quiet
+holds out '1 files, 3 records, 0 files damaged'
+expect 0 "$tfrecord" index "$plain" --force --quiet
+holds out "$plain.idx: 3 records"
+[ ! -s "$WORK/err" ] || fail "index: results on standard error: $(cat "$WORK/err")"
+expect 0 "$tfrecord" info "$WORK/none.yaml"
+grep -q 'label' "$WORK/err" && fail "info: results on standard error: $(cat "$WORK/err")"
+
 # ---- damage ----
 
 # flip FILE BYTE: writes $WORK/damaged with that byte changed
@@ -73,6 +84,9 @@ holds err "record 1 at byte $second: data CRC mismatch (stored 0x"
 expect 1 "$tfrecord" cat --json "$WORK/damaged"
 [ "$(wc -l <"$WORK/out")" = 1 ] || fail "cat: the good record before the damage, and no more"
 [ "$(wc -l <"$WORK/err")" = 1 ] || fail "cat: one line of error"
+expect 1 "$tfrecord" verify "$WORK/damaged" --quiet
+holds out "record 1 at byte $second: data CRC mismatch (stored 0x" '1 files, 3 records, 1 files damaged'
+[ ! -s "$WORK/err" ] || fail "verify: results on standard error: $(cat "$WORK/err")"
 flip "$plain" $((second + 9))
 expect 1 "$tfrecord" verify --json --quiet "$WORK/damaged" "$plain"
 holds out "\"records\":3,\"ok\":false,\"errors\":[{\"record\":1,\"offset\":$second,\"reason\":\"length CRC\"" '"ok":true'

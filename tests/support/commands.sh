@@ -41,7 +41,7 @@ pictures() {
 # wait_for_daemon SOCKET LOG: until it answers
 wait_for_daemon() {
 	tries=0
-	until "$bin/batchctl" status --connect "$1" --quiet 2>/dev/null; do
+	until "$bin/batchctl" status --connect "$1" >/dev/null 2>&1; do
 		tries=$((tries + 1))
 		[ $tries -lt 1000 ] || { echo "FAILED: no daemon answers: $(cat "$2")" >&2; exit 1; }
 		sleep 0.05

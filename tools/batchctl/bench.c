@@ -69,9 +69,9 @@ static int print_total(const struct bench *bench, const struct total *total, str
 		                          error);
 	bd_format_size((uint64_t)total->bytes_per_s, bytes, sizeof bytes);
 	bd_format_size(total->peak_rss_bytes, peak, sizeof peak);
-	fprintf(stderr, "%.0f records/s, %s/s, %" PRIu64 " batches; first batch after %.3f s; waited %.2f s; limit: %s\n",
-	        total->images_per_s, bytes, total->batches, total->first_batch_s, total->waited_s, total->bottleneck);
-	fprintf(stderr, "hand-over %.1f us (99 %%: %.1f us); daemon's peak memory %s\n", median_us, p99_us, peak);
+	printf("%.0f records/s, %s/s, %" PRIu64 " batches; first batch after %.3f s; waited %.2f s; limit: %s\n",
+	       total->images_per_s, bytes, total->batches, total->first_batch_s, total->waited_s, total->bottleneck);
+	printf("hand-over %.1f us (99 %%: %.1f us); daemon's peak memory %s\n", median_us, p99_us, peak);
 	return 0;
 }
 

@@ -12,7 +12,7 @@ static int print_draining(struct bd_client *client, bool json, struct bd_error *
 		return result;
 	if (json)
 		return bd_json_print_line(stdout, json_pack("{s:b, s:i}", "draining", 1, "streams", (int)streams), error);
-	fprintf(stderr, "draining: no new streams; %u running\n", streams);
+	printf("draining: no new streams; %u running\n", streams);
 	return 0;
 }
 

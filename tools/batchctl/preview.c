@@ -142,8 +142,8 @@ static int write_sheet(const struct preview *preview, struct bd_stream *stream, 
 	if (result == 0 && preview->json)
 		result = bd_json_print_line(stdout, json_pack("{s:s, s:i}", "file", preview->output, "pictures", (int)tiles.count),
 		                            error);
-	else if (result == 0 && !preview->quiet)
-		fprintf(stderr, "%s: %u pictures\n", preview->output, tiles.count);
+	else if (result == 0) /* not into the sheet */
+		fprintf(strcmp(preview->output, "-") ? stdout : stderr, "%s: %u pictures\n", preview->output, tiles.count);
 	tiles_finish(&tiles);
 	bd_stream_release(stream, &batch);
 	return result;

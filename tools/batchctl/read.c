@@ -91,8 +91,7 @@ static int show_batch(const struct reading *reading, const struct bd_batch *batc
 {
 	if (reading->json)
 		return bd_json_print_line(stdout, json_of(batch), error);
-	if (!reading->quiet)
-		fprintf(stderr, "epoch %" PRIu64 " batch %" PRIu64 ": %" PRIu32 " rows\n", batch->epoch, batch->batch, batch->rows);
+	printf("epoch %" PRIu64 " batch %" PRIu64 ": %" PRIu32 " rows\n", batch->epoch, batch->batch, batch->rows);
 	return 0;
 }
 
@@ -147,8 +146,8 @@ static int print_result(const struct reading *reading, struct bd_stream *stream,
 		                          json_pack("{s:I, s:I, s:o}", "batches", (json_int_t)reading->batches, "skipped",
 		                                    (json_int_t)statistics.skipped, "quarantine", quarantine),
 		                          error);
-	fprintf(stderr, "%" PRIu64 " batches, %" PRIu64 " records, %" PRIu64 " damaged records left out\n", reading->batches,
-	        statistics.records, statistics.skipped);
+	printf("%" PRIu64 " batches, %" PRIu64 " records, %" PRIu64 " damaged records left out\n", reading->batches,
+	       statistics.records, statistics.skipped);
 	json_decref(quarantine);
 	return 0;
 }

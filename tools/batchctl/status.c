@@ -12,10 +12,10 @@ static void print_status(const struct bd_daemon_status *status)
 	bd_format_size(status->memory_limit_bytes, limit, sizeof limit);
 	bd_format_size(status->peak_rss_bytes, peak, sizeof peak);
 	bd_format_duration(status->uptime_s, uptime, sizeof uptime);
-	fprintf(stderr, "batchd %s, process %llu, up %s%s\n", status->version, (unsigned long long)status->pid, uptime,
-	        status->draining ? ", draining" : "");
-	fprintf(stderr, "streams %u, sessions %u, memory %s of %s, peak resident %s\n", status->streams, status->sessions, used,
-	        limit, peak);
+	printf("batchd %s, process %llu, up %s%s\n", status->version, (unsigned long long)status->pid, uptime,
+	       status->draining ? ", draining" : "");
+	printf("streams %u, sessions %u, memory %s of %s, peak resident %s\n", status->streams, status->sessions, used, limit,
+	       peak);
 }
 
 static int print_json(const struct bd_daemon_status *status, struct bd_error *error)

@@ -15,14 +15,13 @@ static void print_stream(const struct bd_stream_info *stream)
 {
 	char memory[32];
 	bd_format_size(stream->memory_bytes, memory, sizeof memory);
-	fprintf(stderr,
-	        "%llu  %s  %s%s%s  %s  epoch %llu batch %llu  %.0f records/s  slots %u/%u  consumers %u  limit: %s  skipped %llu  "
-	        "cache %.0f%%  %s\n",
-	        (unsigned long long)stream->id, stream->user, stream->dataset, stream->share_group[0] ? " group " : "",
-	        stream->share_group, stream->state, (unsigned long long)stream->epoch, (unsigned long long)stream->position,
-	        stream->records_per_s, stream->slots_filled, stream->slots, stream->consumers,
-	        stream->bottleneck[0] ? stream->bottleneck : "-", (unsigned long long)stream->skipped,
-	        100 * share(stream->cache_hits, stream->cache_hits + stream->cache_misses), memory);
+	printf("%llu  %s  %s%s%s  %s  epoch %llu batch %llu  %.0f records/s  slots %u/%u  consumers %u  limit: %s  skipped %llu  "
+	       "cache %.0f%%  %s\n",
+	       (unsigned long long)stream->id, stream->user, stream->dataset, stream->share_group[0] ? " group " : "",
+	       stream->share_group, stream->state, (unsigned long long)stream->epoch, (unsigned long long)stream->position,
+	       stream->records_per_s, stream->slots_filled, stream->slots, stream->consumers,
+	       stream->bottleneck[0] ? stream->bottleneck : "-", (unsigned long long)stream->skipped,
+	       100 * share(stream->cache_hits, stream->cache_hits + stream->cache_misses), memory);
 }
 
 static int print_streams(struct bd_client *client, bool json, struct bd_error *error)
@@ -39,7 +38,7 @@ static int print_streams(struct bd_client *client, bool json, struct bd_error *e
 			print_stream(&streams[i]);
 	}
 	if (count == 0 && !json)
-		fputs("no streams\n", stderr);
+		puts("no streams");
 	bd_client_free(streams);
 	return result;
 }

@@ -162,17 +162,16 @@ static json_t *result_json(const struct bd_convert_result *result, const struct 
 
 static int report(const struct bd_convert *convert, const struct bd_convert_result *result, bool json, struct bd_error *error)
 {
+	if (json)
+		return bd_json_print_line(stdout, result_json(result, convert->list), error);
 	char size[32], ignored[64] = "";
 	bd_format_size(result->bytes, size, sizeof size);
 	if (result->ignored)
 		snprintf(ignored, sizeof ignored, ", %" PRIu64 " other entries ignored", result->ignored);
-	if (!convert->quiet)
-		fprintf(stderr,
-		        "%" PRIu64 " records of %zu classes in %" PRIu32 " shards, %s; %" PRIu64
-		        " left out%s. Dataset file: %s/%s.yaml\n",
-		        result->records, convert->list->class_count, result->shards, size, result->skipped, ignored,
-		        convert->folder, convert->name);
-	return json ? bd_json_print_line(stdout, result_json(result, convert->list), error) : 0;
+	printf("%" PRIu64 " records of %zu classes in %" PRIu32 " shards, %s; %" PRIu64 " left out%s. Dataset file: %s/%s.yaml\n",
+	       result->records, convert->list->class_count, result->shards, size, result->skipped, ignored, convert->folder,
+	       convert->name);
+	return 0;
 }
 
 static int run(const struct arguments *arguments, const struct bd_arguments *words, struct bd_error *error)

@@ -48,8 +48,7 @@ static int report(const struct indexing *indexing, const struct bd_shard_file *f
 		                  (json_int_t)bd_shard_index_bytes(index), "compression",
 		                  bd_compression_names[bd_shard_index_compression(index)], "damaged", (json_int_t)damaged),
 			error);
-	if (!indexing->quiet)
-		fprintf(stderr, "%s: %" PRIu64 " records\n", path, bd_shard_index_count(index));
+	printf("%s: %" PRIu64 " records\n", path, bd_shard_index_count(index));
 	return 0;
 }
 

@@ -131,10 +131,10 @@ static int print_file(const struct informing *informing, const char *path, const
 		return bd_json_print_line(stdout, line, error);
 	}
 	bd_format_size(totals->bytes, size, sizeof size);
-	fprintf(stderr, "%s: %" PRIu64 " records, %s, compression %s", path, totals->records, size, compression_name(totals));
+	printf("%s: %" PRIu64 " records, %s, compression %s", path, totals->records, size, compression_name(totals));
 	if (totals->damaged)
-		fprintf(stderr, ", %" PRIu64 " damaged ('tfrecord verify' lists them)", totals->damaged);
-	fputc('\n', stderr);
+		printf(", %" PRIu64 " damaged ('tfrecord verify' lists them)", totals->damaged);
+	putchar('\n');
 	return 0;
 }
 
@@ -152,9 +152,9 @@ static int print_result(const struct informing *informing, const struct bd_shard
 {
 	uint64_t looked_at = informing->examples + informing->sequence_examples + informing->others;
 	if (!informing->json) {
-		fprintf(stderr, "%" PRIu64 " records; features of the %" PRIu64 " looked at (%s):\n", informing->totals.records,
-		        looked_at, record_type(informing));
-		bd_feature_table_print(&informing->table, stderr);
+		printf("%" PRIu64 " records; features of the %" PRIu64 " looked at (%s):\n", informing->totals.records, looked_at,
+		       record_type(informing));
+		bd_feature_table_print(&informing->table, stdout);
 		return 0;
 	}
 	json_t *line = totals_json(&informing->totals);

@@ -36,7 +36,7 @@ static void note_error(struct verifying *verifying, const char *path, const stru
 	bd_record_damage_error(record, &error);
 	bd_error_prefix(&error, "%s", path);
 	bd_progress_clear(verifying->progress);
-	fprintf(stderr, "%s\n", error.text);
+	fprintf(verifying->json ? stderr : stdout, "%s\n", error.text);
 }
 
 static int read_all(struct verifying *verifying, const char *path, struct bd_record_reader *reader, uint64_t *ret_records,
@@ -137,9 +137,9 @@ static int run(void *context, const struct bd_arguments *arguments, const struct
 	for (size_t i = 0; result == 0 && i < files->count; i++)
 		result = verify_file(verifying, &files->items[i], error);
 	bd_progress_finish(verifying->progress);
-	if (result == 0 && !verifying->quiet)
-		fprintf(stderr, "%zu files, %" PRIu64 " records, %" PRIu64 " files damaged\n", files->count, verifying->records,
-		        verifying->bad_files);
+	if (result == 0 && !verifying->json)
+		printf("%zu files, %" PRIu64 " records, %" PRIu64 " files damaged\n", files->count, verifying->records,
+		       verifying->bad_files);
 	return result;
 }
 
