@@ -171,29 +171,38 @@ void bd_format_duration(double seconds, char *ret_text, size_t size)
 /* Longer words are not compared: no key or option of ours is near that. */
 #define WORD_LIMIT 64
 
-/* Edits between two words (Levenshtein's distance); large and small letters are the same. */
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * Edits between two words: letters changed, left out or put in (Levenshtein's distance), or two neighbours exchanged; large and small
+ * letters are the same. A row of the table per letter of `a`, of which the last three are kept.
+ */
 static size_t edits_between(const char *a, const char *b)
 {
-	size_t row[WORD_LIMIT + 1], length_b = strlen(b);
+	size_t table[3][WORD_LIMIT + 1], length_b = strlen(b), i;
 	for (size_t j = 0; j <= length_b; j++)
-		row[j] = j;
-	for (size_t i = 0; a[i]; i++) {
-		size_t diagonal = row[0];
+		table[0][j] = j;
+	for (i = 0; a[i]; i++) {
+		size_t *above = table[i % 3], *row = table[(i + 1) % 3],
+		       *second = table[(i + 2) % 3]; /* second: of a letter before */
 		row[0] = i + 1;
 		for (size_t j = 0; j < length_b; j++) {
-			size_t changed = diagonal + (tolower((unsigned char)a[i]) != tolower((unsigned char)b[j])),
-			       removed = row[j + 1] + 1, added = row[j] + 1;
-			diagonal = row[j + 1];
-			row[j + 1] = changed < removed ? (changed < added ? changed : added) : (removed < added ? removed : added);
+			int letter = tolower((unsigned char)a[i]), other = tolower((unsigned char)b[j]);
+			row[j + 1] = least(above[j] + (letter != other), least(above[j + 1], row[j]) + 1);
+			if (i && j && letter == tolower((unsigned char)b[j - 1]) && other == tolower((unsigned char)a[i - 1]))
+				row[j + 1] = least(row[j + 1], second[j - 1] + 1);
 		}
 	}
-	return row[length_b];
+	return table[i % 3][length_b];
 }
 
 const char *bd_nearest_word(const char *word, const char *const *words)
 {
 	const char *nearest = NULL;
-	size_t length = strlen(word), fewest = length / 3 + 2;
+	size_t length = strlen(word), fewest = (length + 1) / 3 + 1;
 	if (length > WORD_LIMIT)
 		return NULL;
 	for (; *words; words++) {

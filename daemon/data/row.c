@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/record/feature_names.h"
+
+/* What a fault (job.h) has room for, beside the feature's own name. */
+#define NAMES_BYTES 120
+
 /* ---- the plan ---- */
 
 static int plan_files(const struct bd_layout *layout, const struct bd_dataset *dataset, struct bd_error *error)
@@ -398,6 +403,19 @@ static int find(const struct bd_row_plan *plan, struct bd_worker *worker, const 
 	return bd_example_find(input->data, input->length, plan->context, plan->context_count, worker->views, error);
 }
 
+/* A feature that the record lacks is told with those that it has. */
+static int explain(const struct bd_feature *feature, const struct bd_feature_view *view, const struct bd_row_input *input,
+                   int result, struct bd_error *error)
+{
+	char names[NAMES_BYTES];
+	if (result == -EBADMSG && view->kind == BD_VALUE_NONE) {
+		bd_feature_names_explain(input->data, input->length, feature->name, names, sizeof names);
+		bd_error_set(error, result, "is missing from the record%s", names);
+	}
+	bd_error_prefix(error, "feature '%s'", feature->name);
+	return result;
+}
+
 static void reset_staging(const struct bd_layout *layout, struct bd_staged_row *staged)
 {
 	if (!staged)
@@ -422,10 +440,8 @@ int bd_row_write(const struct bd_row_plan *plan, struct bd_worker *worker, const
 		if (out->feature->varlen && worker->views[i].present)
 			note_found(plan, i);
 		result = write_feature(worker, out, &worker->views[i], input, slot, row, staged, error);
-		if (result < 0) {
-			bd_error_prefix(error, "feature '%s'", out->feature->name);
-			return result;
-		}
+		if (result < 0)
+			return explain(out->feature, &worker->views[i], input, result, error);
 	}
 	for (size_t i = 0; i < plan->list_count; i++) {
 		const struct bd_layout_feature *out = plan->list_features[i];

@@ -68,6 +68,13 @@ static void nearest_word_is_found(void **state)
 	assert_string_equal(bd_nearest_word("shufle", words), "shuffle");
 	assert_string_equal(bd_nearest_word("epoch", words), "epochs");
 	assert_null(bd_nearest_word("zebra", words));
+	/* one slip in a short word, or two neighbours exchanged; half of a short word is another word */
+	static const char *const activations[] = { "relu", "tanh", "softmax", NULL };
+	assert_string_equal(bd_nearest_word("relo", activations), "relu");
+	assert_string_equal(bd_nearest_word("tnah", activations), "tanh");
+	assert_string_equal(bd_nearest_word("Sfotmx", activations), "softmax");
+	assert_null(bd_nearest_word("gelo", activations));
+	assert_null(bd_nearest_word("rule", activations));
 }
 
 static void quantities_are_written_for_people(void **state)

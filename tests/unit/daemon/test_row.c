@@ -163,7 +163,49 @@ static void absent_key_without_default_is_missing(void **state)
 	struct fixture fixture;
 	open_fixture(&fixture, "{image: {type: image, encoding: raw, shape: [2, 2, 3]}}");
 	assert_int_equal(write_row(&fixture, 0), -EBADMSG);
-	assert_string_equal(fixture.error.text, "feature 'image': is missing from the record");
+	assert_string_equal(fixture.error.text, "feature 'image': is missing from the record. It has no features");
+	close_fixture(&fixture);
+}
+
+static void missing_key_is_told_with_what_the_record_has(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *first, *second, *message;
+	} cases[] = {
+		{ "image", "lable", "feature 'label': is missing from the record; did you mean 'lable'? It has image, lable" },
+		{ "image", "train/label",
+		  "feature 'label': is missing from the record; did you mean 'train/label'? It has "
+		  "image, train/label" },
+		{ "a", "b\n", "feature 'label': is missing from the record. It has a, b?" },
+	};
+	int64_t value = 1;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct fixture fixture;
+		open_fixture(&fixture, "{label: {type: int64}}");
+		bd_example_writer_add_int64(&fixture.writer, cases[i].first, &value, 1);
+		bd_example_writer_add_int64(&fixture.writer, cases[i].second, &value, 1);
+		assert_int_equal(write_row(&fixture, 0), -EBADMSG);
+		assert_string_equal(fixture.error.text, cases[i].message);
+		close_fixture(&fixture);
+	}
+	/* of many, those that a line has room for */
+	struct fixture fixture;
+	open_fixture(&fixture, "{label: {type: int64}}");
+	for (int i = 0; i < 1000; i++) {
+		char name[32];
+		snprintf(name, sizeof name, "feature number %d", i);
+		bd_example_writer_add_int64(&fixture.writer, name, &value, 1);
+	}
+	assert_int_equal(write_row(&fixture, 0), -EBADMSG);
+	assert_non_null(strstr(fixture.error.text, "It has feature number 0, feature number 1, "));
+	assert_non_null(strstr(fixture.error.text, " more"));
+	assert_true(strlen(fixture.error.text) < 200);
+	/* a SequenceExample with an empty feature list `label` */
+	static const uint8_t sequence[] = "\x12\x0b\x0a\x09\x0a\x05label\x12";
+	struct bd_row_input input = { .data = sequence, .length = sizeof sequence };
+	assert_int_equal(bd_row_write(&fixture.plan, &fixture.worker, &input, fixture.slot, 0, NULL, &fixture.error), -EBADMSG);
+	assert_non_null(strstr(fixture.error.text, "it is a feature list there, for 'sequence_features'"));
 	close_fixture(&fixture);
 }
 
@@ -325,6 +367,7 @@ int main(void)
 		cmocka_unit_test(absent_key_is_the_default_over_the_shape),
 		cmocka_unit_test(absent_key_is_the_list_of_its_default),
 		cmocka_unit_test(absent_key_without_default_is_missing),
+		cmocka_unit_test(missing_key_is_told_with_what_the_record_has),
 		cmocka_unit_test(bytes_that_are_no_example_are_a_fault),
 		cmocka_unit_test(batch_is_described_joined_and_closed),
 		cmocka_unit_test(feature_that_cannot_be_batched_is_refused),
