@@ -76,7 +76,7 @@ static _Thread_local struct {
 
 static void note_refusal(const struct bd_error *reason)
 {
-	if (reason->code != -ENOENT && !globbing.refusal.code)
+	if (reason->code != -ENOENT && reason->code != -ENOTDIR && !globbing.refusal.code)
 		globbing.refusal = *reason;
 	errno = -reason->code;
 }
@@ -90,14 +90,25 @@ static void *guarded_opendir(const char *path)
 		return NULL;
 	}
 	DIR *folder = fdopendir(fd);
-	if (!folder)
-		close(fd);
-	return folder;
+	if (folder)
+		return folder;
+	bd_error_set(&reason, -errno, "%s: cannot list the folder: %s", path, strerror(errno));
+	close(fd);
+	note_refusal(&reason);
+	return NULL;
 }
 
+/* glob() takes an error for the end of the folder. */
 static struct dirent *guarded_readdir(void *folder)
 {
-	return readdir(folder);
+	errno = 0;
+	struct dirent *entry = readdir(folder);
+	if (!entry && errno) {
+		struct bd_error reason;
+		bd_error_set(&reason, -errno, "cannot list a folder: %s", strerror(errno));
+		note_refusal(&reason);
+	}
+	return entry;
 }
 
 static void guarded_closedir(void *folder)
@@ -108,28 +119,35 @@ static void guarded_closedir(void *folder)
 static bool may_stat(const char *path)
 {
 	struct bd_error reason;
-	if (globbing.guard->look(globbing.guard->context, path, &reason) == 0)
+	if (!globbing.guard || globbing.guard->look(globbing.guard->context, path, &reason) == 0)
 		return true;
 	note_refusal(&reason);
 	return false;
 }
 
+static int note_stat(const char *path, int result)
+{
+	struct bd_error reason;
+	if (result != 0) {
+		bd_error_set(&reason, -errno, "%s: cannot open: %s", path, strerror(errno));
+		note_refusal(&reason);
+	}
+	return result;
+}
+
 static int guarded_stat(const char *path, struct stat *ret_status)
 {
-	return may_stat(path) ? stat(path, ret_status) : -1;
+	return may_stat(path) ? note_stat(path, stat(path, ret_status)) : -1;
 }
 
 static int guarded_lstat(const char *path, struct stat *ret_status)
 {
-	return may_stat(path) ? lstat(path, ret_status) : -1;
+	return may_stat(path) ? note_stat(path, lstat(path, ret_status)) : -1;
 }
 
 /* Returns what glob() does; *ret_refusal has code 0 where nothing was refused. */
 static int guarded_glob(const struct bd_dataset_guard *guard, const char *pattern, glob_t *found, struct bd_error *ret_refusal)
 {
-	*ret_refusal = (struct bd_error){ 0 };
-	if (!guard)
-		return glob(pattern, GLOB_NOSORT, NULL, found);
 	globbing.guard = guard;
 	globbing.refusal.code = 0;
 	found->gl_opendir = guarded_opendir;
@@ -163,20 +181,29 @@ static char *join_pattern(const char *folder, const char *pattern)
 	return joined;
 }
 
-static bool is_file(const char *path)
+/* 1: a file, or one that whoever asks may not look at: opening it is refused later; 0: a folder; -errno: nobody can tell. */
+static int is_file(const struct bd_dataset *dataset, const char *path, struct bd_error *error)
 {
 	struct stat status;
-	return stat(path, &status) == 0 && !S_ISDIR(status.st_mode);
+	int seen = look(dataset, path, NULL);
+	if (seen < 0 && seen != -ENOENT)
+		return 1;
+	int code = seen < 0 ? seen : stat(path, &status) != 0 ? -errno : 0;
+	if (code < 0)
+		return bd_error_set(error, code, "%s: cannot open: %s", path, strerror(-code));
+	return !S_ISDIR(status.st_mode);
 }
 
-/* `x.idx` or `x.index` beside a matched `x`: an index, no shard. The paths are sorted. */
-static bool is_index_of_a_match(const glob_t *found, const char *path)
+/* 1: `x.idx` or `x.index` beside a matched `x`: an index, no shard. The paths are sorted. -ENOMEM. */
+static int is_index_of_a_match(const glob_t *found, const char *path)
 {
 	const char *ending = strrchr(path, '.');
 	if (!ending || (strcmp(ending, ".idx") != 0 && strcmp(ending, ".index") != 0))
-		return false;
+		return 0;
 	char *shard = strndup(path, (size_t)(ending - path));
-	bool match = shard && bsearch(&shard, found->gl_pathv, found->gl_pathc, sizeof *found->gl_pathv, compare_texts);
+	if (!shard)
+		return -ENOMEM;
+	bool match = bsearch(&shard, found->gl_pathv, found->gl_pathc, sizeof *found->gl_pathv, compare_texts);
 	free(shard);
 	return match;
 }
@@ -189,20 +216,23 @@ static int append_matches(const struct bd_yaml_node *node, const char *pattern, 
 		qsort(found->gl_pathv, found->gl_pathc, sizeof *found->gl_pathv, compare_texts);
 	for (size_t i = 0; i < found->gl_pathc; i++) {
 		const char *path = found->gl_pathv[i];
-		int seen = look(dataset, path, NULL);
-		if (seen == -ENOENT || (seen == 0 && !is_file(path)) || is_index_of_a_match(found, path))
+		int index = is_index_of_a_match(found, path);
+		if (index > 0)
 			continue;
-		int result = append_path(dataset, strdup(path), error);
+		int result = index < 0 ? no_memory(error) : is_file(dataset, path, error);
+		if (result > 0)
+			result = append_path(dataset, strdup(path), error);
 		if (result < 0)
 			return result;
 	}
-	if (dataset->path_count > before)
-		return 0;
+	/* what could not be looked at may hold more shards */
 	if (refusal->code) {
 		if (error)
 			*error = *refusal;
 		return refusal->code;
 	}
+	if (dataset->path_count > before)
+		return 0;
 	bd_yaml_error(node, error, "no file matches '%s'", pattern);
 	if (error)
 		error->code = -ENOENT;

@@ -243,6 +243,30 @@ static void dangling_link_in_an_image_folder_is_refused_or_noted(void **state)
 	bd_dataset_destroy(dataset);
 }
 
+/* A link to nothing is not left out, and neither is a folder that cannot be entered; a folder of a matching name is. */
+static void match_that_cannot_be_looked_at_is_an_error(void **state)
+{
+	(void)state;
+	static const char text[] = "shards: train-*\nfeatures: {x: {type: float}}\n";
+	struct bd_dataset *dataset = NULL;
+	struct bd_error error = { 0 };
+	char path[512];
+	touch("train-1");
+	make("train-3");
+	dataset = good(text);
+	assert_int_equal(dataset->path_count, 1);
+	bd_dataset_destroy(dataset);
+	snprintf(path, sizeof path, "%s/train-2", folder);
+	assert_int_equal(symlink("/no/such/file", path), 0);
+	assert_int_equal(parse(text, &dataset, &error), -ENOENT);
+	assert_non_null(strstr(error.text, "train-2: cannot open: No such file or directory"));
+	assert_int_equal(unlink(path), 0);
+	snprintf(path, sizeof path, "%s/loop", folder);
+	assert_int_equal(symlink("loop", path), 0);
+	assert_int_equal(parse("shards: '*/train-*'\nfeatures: {x: {type: float}}\n", &dataset, &error), -ELOOP);
+	assert_non_null(strstr(error.text, "loop: cannot"));
+}
+
 static void list_of_pictures_takes_names_as_they_are(void **state)
 {
 	(void)state;
@@ -365,6 +389,7 @@ int main(void)
 		TEST(image_folder_is_classes_then_names),
 		TEST(classes_of_an_image_folder_are_its_folders),
 		TEST(dangling_link_in_an_image_folder_is_refused_or_noted),
+		TEST(match_that_cannot_be_looked_at_is_an_error),
 		TEST(list_of_pictures_takes_names_as_they_are),
 		TEST(wrong_words_are_told_with_their_line),
 		TEST(missing_dataset_file_is_enoent),
