@@ -49,13 +49,11 @@ static int evaluate_batch(const struct bd_network *network, const struct bd_feed
                           bd_evaluation_watch *watch, void *context, double *loss_sum, struct bd_error *error)
 {
 	const float *outputs = bd_network_forward(network, batch, false, 0);
-	double mean;
-	int r = bd_loss_compute(&network->loss, outputs, &batch->targets, batch->rows, network->width, &mean, NULL, error);
+	int r = bd_loss_add(&network->loss, outputs, &batch->targets, batch->rows, network->width, loss_sum, error);
 	if (r < 0) {
 		bd_error_prefix(error, "batch with record %" PRIu64, batch->records[0]);
 		return r;
 	}
-	*loss_sum += mean * batch->rows;
 	bd_metric_set_update(set, outputs, &batch->targets, batch->rows);
 	if (watch)
 		watch(context, batch, outputs);

@@ -230,3 +230,14 @@ int bd_loss_compute(const struct bd_loss *loss, const float *outputs, const stru
 	*ret_mean = sum * scale;
 	return 0;
 }
+
+int bd_loss_add(const struct bd_loss *loss, const float *outputs, const struct bd_targets *targets, size_t rows, size_t width,
+                double *sum, struct bd_error *error)
+{
+	int result = check_classes(loss, targets->classes, rows, width, error);
+	if (result < 0)
+		return result;
+	for (size_t row = 0; row < rows; row++)
+		*sum += row_loss(loss, outputs + row * width, targets, row, width, 0, NULL);
+	return 0;
+}

@@ -60,4 +60,11 @@ BD_MUST_CHECK int bd_loss_check(const struct bd_loss *loss, size_t width, bool c
 BD_MUST_CHECK int bd_loss_compute(const struct bd_loss *loss, const float *outputs, const struct bd_targets *targets, size_t rows,
                                   size_t width, double *ret_mean, float *gradient, struct bd_error *error);
 
+/*
+ * Adds the loss of each row to *sum, in the order of the rows: the sum over many batches is the same to the bit however the rows were
+ * cut into batches. -ERANGE as above; *sum is unchanged then.
+ */
+BD_MUST_CHECK int bd_loss_add(const struct bd_loss *loss, const float *outputs, const struct bd_targets *targets, size_t rows,
+                              size_t width, double *sum, struct bd_error *error);
+
 #endif

@@ -9,11 +9,12 @@ static size_t count_of(const struct bd_layer *layer)
 
 const float *bd_graph_output_at(const struct bd_graph *graph, const struct bd_layer *layer, size_t row, float *piece)
 {
+	/* Rows are as long as the tensor that lies there: an alias of it may have another shape (a padding that the next layer does). */
 	size_t storage = graph->places[layer->index].storage;
 	if (graph->features_given && storage == graph->places[graph->features].storage)
-		return graph->features_given + row * count_of(layer);
+		return graph->features_given + row * count_of(&graph->layers[graph->features]);
 	if (storage == 0)
-		return graph->input_pixels + row * count_of(layer);
+		return graph->input_pixels + row * count_of(&graph->layers[0]);
 	return bd_graph_at(graph, layer, row, piece);
 }
 
