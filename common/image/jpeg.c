@@ -119,7 +119,7 @@ int bd_jpeg_create(uint64_t memory_limit_bytes, struct bd_jpeg **ret_jpeg, struc
 	jpeg->info.client_data = jpeg;
 	if (setjmp(jpeg->jump)) {
 		free(jpeg);
-		return bd_error_set(error, -ENOMEM, "cannot start the JPEG decoder");
+		return bd_error_set(error, -ENOMEM, "no memory to start a JPEG decoder");
 	}
 	jpeg_create_decompress(&jpeg->info);
 	jpeg->info.client_data = jpeg; /* the library zeroes the struct, all but this and err; stated again for what follows */

@@ -273,8 +273,7 @@ static void restore(struct run *run, struct bd_error *error)
 	if (!run->earlier || !bd_earlier_set_restore(run->earlier, &why))
 		return;
 	struct bd_error first = *error;
-	bd_error_set(error, first.code, "%s; the earlier files are in %s/.%s.old, and the next run puts them back: %s", first.text,
-	             run->convert->folder, run->convert->name, why.text);
+	bd_error_set(error, first.code, "%s; %s", first.text, why.text);
 }
 
 int bd_convert_run(const struct bd_convert *convert, struct bd_convert_result *ret_result, struct bd_error *error)

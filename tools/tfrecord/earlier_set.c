@@ -15,11 +15,18 @@ struct names {
 	size_t count;
 };
 
+/* A folder, open, and the files of the set that are in it or shall come back from it. */
+struct content {
+	int fd;
+	struct names names;
+};
+
 struct bd_earlier_set {
 	char *folder, *name;
 	char *moving, *old, *done; /* names of the hidden folder */
 	char *file; /* one that was there at the start */
 	int fd; /* of the folder; -1: it is not there */
+	struct content moved; /* so that neither putting back nor removing needs a descriptor or memory */
 	enum { IN_PLACE, MOVED, COMMITTED } state;
 };
 
@@ -120,34 +127,45 @@ static int move(const struct bd_earlier_set *set, int from, int to, const char *
 	return 0;
 }
 
-/* All files of the set, from one of the two folders to the other. */
-static int move_all(const struct bd_earlier_set *set, const char *inner, bool out, struct bd_error *error)
+static void close_content(struct content *content)
 {
-	struct names names = { 0 };
-	int inner_fd = openat(set->fd, inner, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (inner_fd < 0)
+	free_names(&content->names);
+	if (content->fd >= 0)
+		close(content->fd);
+	content->fd = -1;
+}
+
+static int open_content(const struct bd_earlier_set *set, const char *inner, struct content *ret_content, struct bd_error *error)
+{
+	struct content content = { .fd = openat(set->fd, inner, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	if (content.fd < 0)
 		return bd_error_set(error, -errno, "%s/%s: cannot open: %s", set->folder, inner, strerror(errno));
-	int result = list(set, out ? inner : ".", &names, error);
-	for (size_t i = 0; !result && i < names.count; i++)
-		result = move(set, out ? inner_fd : set->fd, out ? set->fd : inner_fd, names.items[i], error);
-	free_names(&names);
-	close(inner_fd);
+	int result = list(set, inner, &content.names, error);
+	if (result)
+		close_content(&content);
+	else
+		*ret_content = content;
 	return result;
 }
 
-static int remove_all(const struct bd_earlier_set *set, const char *inner, struct bd_error *error)
+static int remove_content(const struct bd_earlier_set *set, const struct content *content, struct bd_error *error)
 {
-	struct names names = { 0 };
-	int inner_fd = openat(set->fd, inner, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (inner_fd < 0)
-		return bd_error_set(error, -errno, "%s/%s: cannot open: %s", set->folder, inner, strerror(errno));
-	int result = list(set, inner, &names, error);
-	for (size_t i = 0; !result && i < names.count; i++)
-		if (unlinkat(inner_fd, names.items[i], 0) != 0)
-			result = bd_error_set(error, -errno, "%s/%s/%s: cannot remove: %s", set->folder, inner, names.items[i],
-			                      strerror(errno));
-	free_names(&names);
-	close(inner_fd);
+	for (size_t i = 0; i < content->names.count; i++)
+		if (unlinkat(content->fd, content->names.items[i], 0) != 0 && errno != ENOENT)
+			return bd_error_set(error, -errno, "%s: cannot remove an earlier %s: %s", set->folder,
+			                    content->names.items[i], strerror(errno));
+	return 0;
+}
+
+/* Those that were moved; a file that is not there was not. */
+static int move_back(const struct bd_earlier_set *set, const struct content *content, struct bd_error *error)
+{
+	int result = 0;
+	for (size_t i = 0; !result && i < content->names.count; i++) {
+		result = move(set, content->fd, set->fd, content->names.items[i], error);
+		if (result == -ENOENT)
+			result = 0;
+	}
 	return result;
 }
 
@@ -165,10 +183,23 @@ static int remove_inner(const struct bd_earlier_set *set, const char *inner, str
 	return 0;
 }
 
-static int put_back(const struct bd_earlier_set *set, const char *inner, struct bd_error *error)
+static void say_where(const struct bd_earlier_set *set, const char *inner, struct bd_error *error)
 {
-	int result = move_all(set, inner, true, error);
-	return result ? result : remove_inner(set, inner, error);
+	bd_error_prefix(error, "the earlier files are in %s/%s, and the next run puts them back", set->folder, inner);
+}
+
+static int put_back(struct bd_earlier_set *set, struct bd_error *error)
+{
+	int result = set->moved.fd < 0 ? open_content(set, set->moving, &set->moved, error) : 0;
+	if (!result)
+		result = move_back(set, &set->moved, error);
+	if (!result)
+		result = remove_inner(set, set->moving, error);
+	if (result)
+		say_where(set, set->moving, error);
+	else
+		close_content(&set->moved);
+	return result;
 }
 
 /* ---- the set ---- */
@@ -194,7 +225,7 @@ static struct bd_earlier_set *create(const char *folder, const char *name)
 	struct bd_earlier_set *set = calloc(1, sizeof *set);
 	if (!set)
 		return NULL;
-	*set = (struct bd_earlier_set){ .folder = strdup(folder), .name = strdup(name), .fd = -1 };
+	*set = (struct bd_earlier_set){ .folder = strdup(folder), .name = strdup(name), .fd = -1, .moved = { .fd = -1 } };
 	set->moving = inner_name(name, "moving");
 	set->old = inner_name(name, "old");
 	set->done = inner_name(name, "done");
@@ -214,7 +245,7 @@ static int end_earlier_run(struct bd_earlier_set *set, struct bd_error *error)
 	if (!result)
 		result = look(set, set->done, &done, error);
 	if (!result && moving)
-		result = put_back(set, set->moving, error);
+		result = put_back(set, error);
 	set->state = old ? MOVED : done ? COMMITTED : IN_PLACE;
 	if (!result && old)
 		result = bd_earlier_set_restore(set, error);
@@ -254,6 +285,7 @@ void bd_earlier_set_destroy(struct bd_earlier_set *set)
 {
 	if (!set)
 		return;
+	close_content(&set->moved);
 	if (set->fd >= 0)
 		close(set->fd);
 	free(set->folder);
@@ -270,28 +302,36 @@ const char *bd_earlier_set_file(const struct bd_earlier_set *set)
 	return set->file;
 }
 
+static int move_aside(struct bd_earlier_set *set, struct bd_error *error)
+{
+	int result = 0;
+	for (size_t i = 0; !result && i < set->moved.names.count; i++)
+		result = move(set, set->fd, set->moved.fd, set->moved.names.items[i], error);
+	return result ? result : rename_inner(set, set->moving, set->old, error);
+}
+
 int bd_earlier_set_move(struct bd_earlier_set *set, struct bd_error *error)
 {
+	struct bd_error why = { 0 };
 	int result = open_folder(set, error);
-	if (result || set->fd < 0)
-		return result;
-	struct names names = { 0 };
-	result = list(set, ".", &names, error);
-	bool any = names.count > 0;
-	free_names(&names);
-	if (result || !any)
+	if (!result && set->fd >= 0)
+		result = list(set, ".", &set->moved.names, error);
+	if (result || !set->moved.names.count)
 		return result;
 	if (mkdirat(set->fd, set->moving, 0700) != 0)
 		return bd_error_set(error, -errno, "%s/%s: cannot create the folder: %s", set->folder, set->moving,
 		                    strerror(errno));
-	result = move_all(set, set->moving, false, error);
-	if (!result)
-		result = rename_inner(set, set->moving, set->old, error);
+	set->moved.fd = openat(set->fd, set->moving, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (set->moved.fd < 0) {
+		result = bd_error_set(error, -errno, "%s/%s: cannot open: %s", set->folder, set->moving, strerror(errno));
+		unlinkat(set->fd, set->moving, AT_REMOVEDIR);
+		return result;
+	}
+	result = move_aside(set, error);
 	if (!result)
 		set->state = MOVED;
-	struct bd_error ignored;
-	if (result && put_back(set, set->moving, &ignored))
-		bd_error_prefix(error, "the earlier files are in %s/%s, and the next run puts them back", set->folder, set->moving);
+	else if (put_back(set, &why))
+		say_where(set, set->moving, error);
 	return result;
 }
 
@@ -310,20 +350,32 @@ int bd_earlier_set_drop(struct bd_earlier_set *set, struct bd_error *error)
 	/* after a crash the commit must not be lost while the removal is not */
 	if (fsync(set->fd) != 0)
 		return bd_error_set(error, -errno, "%s: cannot sync the folder: %s", set->folder, strerror(errno));
-	int result = remove_all(set, set->done, error);
-	return result ? result : remove_inner(set, set->done, error);
+	int result = set->moved.fd < 0 ? open_content(set, set->done, &set->moved, error) : 0;
+	if (!result)
+		result = remove_content(set, &set->moved, error);
+	if (!result)
+		result = remove_inner(set, set->done, error);
+	if (!result)
+		set->state = IN_PLACE;
+	close_content(&set->moved);
+	return result;
 }
 
 int bd_earlier_set_restore(struct bd_earlier_set *set, struct bd_error *error)
 {
 	if (set->state != MOVED)
 		return 0;
-	int result = remove_all(set, ".", error);
+	struct content newer = { .fd = -1 };
+	int result = open_content(set, ".", &newer, error);
+	if (!result)
+		result = remove_content(set, &newer, error);
 	if (!result)
 		result = rename_inner(set, set->old, set->moving, error);
-	if (!result)
-		result = put_back(set, set->moving, error);
-	if (!result)
-		set->state = IN_PLACE;
-	return result;
+	close_content(&newer);
+	if (result) {
+		say_where(set, set->old, error);
+		return result;
+	}
+	set->state = IN_PLACE;
+	return put_back(set, error);
 }

@@ -159,8 +159,14 @@ static void new_set_that_is_whole_is_kept_by_the_next_run(void **state)
 	(void)state;
 	make_set(".set.done", "old");
 	make_set(".", "new");
-	bd_earlier_set_destroy(opened());
+	struct bd_earlier_set *set = opened();
 	assert_true(holds("set.yaml", "new") && holds("set-00001-of-00002.tfrecord", "new") && gone(".set.done"));
+	/* and that run can replace it in its turn */
+	assert_int_equal(bd_earlier_set_move(set, NULL), 0);
+	assert_int_equal(bd_earlier_set_commit(set, NULL), 0);
+	assert_int_equal(bd_earlier_set_drop(set, NULL), 0);
+	assert_true(gone("set.yaml") && gone(".set.done"));
+	bd_earlier_set_destroy(set);
 }
 
 static void folder_that_is_missing_has_no_set(void **state)
