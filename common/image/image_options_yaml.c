@@ -192,6 +192,31 @@ static int check_bytes(const struct bd_yaml_node *feature, const struct bd_image
 	return 0;
 }
 
+/* A key that would do nothing is a misunderstanding. */
+static int check_effects(const struct bd_yaml_node *feature, const struct bd_image_options *options, struct bd_error *error)
+{
+	const struct bd_yaml_node *shape = bd_yaml_find(feature, "shape");
+	const float *mean = options->mean;
+	bool same_mean = mean[0] == mean[1] && mean[1] == mean[2];
+	bool compressed = options->encoding == BD_ENCODING_JPEG || options->encoding == BD_ENCODING_PNG;
+	bool same_size = options->raw_height == options->resize_height && options->raw_width == options->resize_width;
+	if (options->channels == BD_CHANNELS_GREY && !same_mean)
+		return bd_yaml_error(bd_yaml_find(feature, "mean"), error, "a grey picture has one mean, not three");
+	if (options->scale == 0)
+		return bd_yaml_error(bd_yaml_find(feature, "scale"), error, "'scale: 0' would make all pixels 0");
+	if (options->decode == BD_DECODE_SCALED && (options->encoding == BD_ENCODING_PNG || options->encoding == BD_ENCODING_RAW))
+		return bd_yaml_error(bd_yaml_find(feature, "decode"), error,
+		                     "'decode: scaled' is for JPEG, and 'encoding: %s' allows none",
+		                     encoding_names[options->encoding]);
+	if (shape && compressed && options->resize_height && !same_size)
+		return bd_yaml_error(
+			shape, error,
+			"'shape' does nothing here: a picture of 'encoding: %s' knows its size, and 'resize' says that "
+			"of the output",
+			encoding_names[options->encoding]);
+	return 0;
+}
+
 /* What no single key shows. */
 static int check_together(const struct bd_yaml_node *feature, const struct bd_image_options *options, struct bd_error *error)
 {
@@ -201,7 +226,8 @@ static int check_together(const struct bd_yaml_node *feature, const struct bd_im
 		return bd_yaml_error(feature, error, "'encoding: raw' needs 'shape: [height, width, channels]'");
 	if (options->crop != BD_CROP_NONE && !options->resize_height && !options->raw_height)
 		return bd_yaml_error(feature, error, "crop needs 'resize: {height: H, width: W}'");
-	return options->dtype == BD_UINT8 ? check_bytes(feature, options, error) : 0;
+	int status = options->dtype == BD_UINT8 ? check_bytes(feature, options, error) : 0;
+	return status ? status : check_effects(feature, options, error);
 }
 
 int bd_image_options_parse(const struct bd_yaml_node *feature, struct bd_image_options *ret_options, struct bd_error *error)

@@ -60,6 +60,20 @@ static int parse_options(const struct bd_yaml_node *root, struct bd_dataset *dat
 	return result;
 }
 
+/* A key that would do nothing is a misunderstanding. */
+static int check_effects(const struct bd_yaml_node *root, const struct bd_dataset *dataset, struct bd_error *error)
+{
+	const struct bd_yaml_node *limit = bd_yaml_find(root, "skip_limit");
+	bool packed = dataset->compression == BD_COMPRESSION_GZIP || dataset->compression == BD_COMPRESSION_ZLIB;
+	if (limit && !bd_yaml_find(root, "on_error"))
+		return bd_yaml_error(limit, error, "'skip_limit' does nothing without 'on_error: skip'");
+	if (packed && dataset->source != BD_SOURCE_TFRECORD)
+		return bd_yaml_error(bd_yaml_find(root, "compression"), error,
+		                     "'compression: %s' is that of TFRecord shards; pictures are read as they are",
+		                     bd_compression_names[dataset->compression]);
+	return 0;
+}
+
 static int parse_document(const struct bd_yaml_node *root, const char *folder, struct bd_dataset *dataset, struct bd_error *error)
 {
 	static const char *const keys[] = { "shards",   "compression", "features", "sequence_features",
@@ -77,7 +91,8 @@ static int parse_document(const struct bd_yaml_node *root, const char *folder, s
 		return result;
 	if ((result = bd_dataset_parse_shards(shards, folder, dataset, error)) < 0)
 		return result;
-	return bd_dataset_parse_features(features, sequence, dataset, error);
+	result = bd_dataset_parse_features(features, sequence, dataset, error);
+	return result < 0 ? result : check_effects(root, dataset, error);
 }
 
 static int parse_yaml(struct bd_yaml *yaml, const char *name, const char *folder, const struct bd_dataset_guard *guard,

@@ -45,7 +45,7 @@ struct bd_stream_options {
 	struct bd_stream_spec *spec;
 	uint64_t batch, window, seed, epochs, rank, world, share_start, share_timeout_ns, slots, cache_bytes;
 	int shuffle, remainder;
-	bool window_given; /* a command may refuse it with another shuffle, where it does nothing */
+	bool window_given, cache_given; /* refused where they do nothing */
 	const char *start, *share_group;
 	struct bd_option options[BD_STREAM_OPTION_COUNT]; /* for struct bd_command, alone or copied into a longer table */
 	size_t count;

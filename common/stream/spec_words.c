@@ -126,7 +126,9 @@ void bd_stream_options_init(struct bd_stream_options *options, struct bd_stream_
 			.name = word->option,
 			.kind = option_kind_of(word->kind),
 			.value = at(options, word->holder),
-			.given = strcmp(word->option, "window") == 0 ? &options->window_given : NULL,
+			.given = strcmp(word->option, "window") == 0  ? &options->window_given
+			         : strcmp(word->option, "cache") == 0 ? &options->cache_given
+			                                              : NULL,
 			.argument = word->argument,
 			.help = word->help,
 			.choices = word->choices,
@@ -182,6 +184,17 @@ static int apply_word(struct bd_stream_options *options, const struct word *word
 	return 0;
 }
 
+/* Options that would do nothing without another one. */
+static int check_effects(const struct bd_stream_options *options, struct bd_error *error)
+{
+	const struct bd_stream_spec *spec = options->spec;
+	if (options->window_given && spec->shuffle != BD_SHUFFLE_WINDOW)
+		return bd_error_set(error, -EINVAL, "--window needs --shuffle window");
+	if (options->cache_given && spec->cache_bytes && spec->epochs == 1)
+		return bd_error_set(error, -EINVAL, "--cache keeps records for later epochs, and --epochs is 1");
+	return 0;
+}
+
 int bd_stream_options_apply(struct bd_stream_options *options, struct bd_error *error)
 {
 	for (size_t i = 0; i < BD_COUNT_OF(words); i++) {
@@ -189,5 +202,6 @@ int bd_stream_options_apply(struct bd_stream_options *options, struct bd_error *
 		if (result < 0)
 			return result;
 	}
-	return bd_stream_spec_check(options->spec, error);
+	int result = check_effects(options, error);
+	return result < 0 ? result : bd_stream_spec_check(options->spec, error);
 }

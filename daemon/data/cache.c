@@ -13,13 +13,18 @@
 
 enum { EMPTY, FILLING, FULL };
 
+bool bd_cache_can_keep(const struct bd_layout *layout)
+{
+	return layout->fixed_row_bytes && !layout->part_count && bd_layout_is_repeatable(layout);
+}
+
 int bd_cache_init(struct bd_cache *ret_cache, const struct bd_layout *layout, uint64_t records, uint64_t bytes,
                   struct bd_error *error)
 {
 	struct bd_stream_spec spec;
 	struct bd_cache cache = { .row_bytes = layout->fixed_row_bytes };
 	*ret_cache = (struct bd_cache){ 0 };
-	if (!cache.row_bytes || layout->part_count || !bd_layout_is_repeatable(layout))
+	if (!bd_cache_can_keep(layout))
 		return 0;
 	cache.places = bd_min_u64(bytes / (cache.row_bytes + sizeof *cache.states), records);
 	if (!cache.places)

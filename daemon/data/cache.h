@@ -29,6 +29,9 @@ struct bd_cache {
 	_Atomic uint8_t *states;
 };
 
+/* Rows of one length that are the same in each epoch: those alone are kept. */
+bool bd_cache_can_keep(const struct bd_layout *layout);
+
 /* Places for as many rows as `bytes` allow, at most `records`; *ret_cache is empty (places 0) where that is none. -ENOMEM. */
 BD_MUST_CHECK int bd_cache_init(struct bd_cache *ret_cache, const struct bd_layout *layout, uint64_t records, uint64_t bytes,
                                 struct bd_error *error);

@@ -130,10 +130,14 @@ static int make_ring(struct bd_pipeline *pipeline, struct bd_error *error)
 	return result;
 }
 
-/* A cache is a wish: what is left of the memory is what it gets. */
+/* A cache is optional: it gets what is left of the memory. One that the stream asks for must at least be possible. */
 static int make_cache(struct bd_pipeline *pipeline, struct bd_error *error)
 {
 	uint64_t wish = pipeline->spec.cache_bytes ? pipeline->spec.cache_bytes : bd_engine_options(pipeline->engine)->cache_bytes;
+	if (pipeline->spec.cache_bytes && !bd_cache_can_keep(&pipeline->layout))
+		return bd_error_set(error, -EINVAL, "cache: decoded records of %s cannot be kept: %s", pipeline->dataset->name,
+		                    pipeline->layout.part_count ? "they differ in length"
+		                                                : "random crops and flips differ in each epoch");
 	if (!wish || pipeline->spec.epochs == 1)
 		return 0;
 	int result = bd_cache_init(&pipeline->cache, &pipeline->layout, pipeline->source.records, bd_min_u64(wish, left(pipeline)),

@@ -62,6 +62,13 @@ holds err 'NUL'
 expect 2 "$batchctl" read "$data" --shufle global
 holds err "did you mean '--shuffle'"
 expect 2 "$batchctl" read "$data" --batch 7 --world 2 --rank 0
+# options that would do nothing
+expect 2 "$batchctl" read "$data" --force
+holds err '--force belongs to --save'
+expect 2 "$batchctl" read "$data" --window 100
+holds err '--window needs --shuffle window'
+expect 2 "$batchctl" read "$data" --cache 1MiB
+holds err '--epochs is 1'
 expect 2 "$batchctl" read
 # the help tells each command's own defaults
 expect 0 "$batchctl" read --help

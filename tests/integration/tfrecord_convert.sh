@@ -105,6 +105,8 @@ expect 0 "$tfrecord" convert --idx "$idx/images" "$idx/labels" --output "$WORK/a
 [ "$(ls "$WORK/a")" = "set-00000-of-00002.tfrecord
 set-00001-of-00002.tfrecord
 set.yaml" ] || fail "--force left: $(ls "$WORK/a")"
+expect 1 "$tfrecord" convert --idx "$idx/images" "$idx/labels" --output "$WORK/d/set" --mean 1,2,3
+holds err 'grey pictures have one mean, not three'
 expect 1 "$tfrecord" convert "$WORK/nowhere" --output "$WORK/d/set"
 says "nowhere"
 expect 1 "$tfrecord" convert --idx "$idx/labels" "$idx/images" --output "$WORK/d/set"

@@ -173,6 +173,12 @@ static int run(void *context, const struct bd_arguments *arguments, struct bd_er
 	return result;
 }
 
+static int check(void *context, struct bd_error *error)
+{
+	const struct reading *reading = context;
+	return reading->force && !reading->save ? bd_error_set(error, -EINVAL, "--force belongs to --save") : 0;
+}
+
 int bd_command_read(int argc, char **argv)
 {
 	struct reading reading = { .limit = 0 };
@@ -203,6 +209,7 @@ int bd_command_read(int argc, char **argv)
 		},
 		.target = &reading.target,
 		.spec = &reading.spec,
+		.check = check,
 		.run = run,
 		.context = &reading,
 	};

@@ -217,6 +217,8 @@ static int write_dataset_file(struct run *run, struct bd_error *error)
 		text.shape = run->shape;
 	if (!text.channels)
 		text.channels = run->shape.channels == 1 ? "grey" : "rgb";
+	if (text.mean && strchr(text.mean, ',') && !strcmp(text.channels, "grey"))
+		return bd_error_set(error, -EINVAL, "--mean: grey pictures have one mean, not three: '%s'", text.mean);
 	int fd = -1, status = bd_output_set_add(run->set, &fd, error);
 	if (!status)
 		status = name_dataset_file(run, error);

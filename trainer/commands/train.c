@@ -32,8 +32,6 @@ static int check_combinations(const struct bd_train *train, struct bd_error *err
 		                    train->patience > 0       ? "early-stopping"
 		                    : train->eval_every_given ? "eval-every"
 		                                              : "best");
-	if (train->stream.window_given && train->spec.shuffle != BD_SHUFFLE_WINDOW)
-		return bd_error_set(error, -EINVAL, "--window needs --shuffle window");
 	if (train->cache_features && (train->spec.share_group[0] || train->spec.cache_bytes > 0))
 		return bd_error_set(error, -EINVAL,
 		                    "--%s does nothing with --cache-features, which reads the data once and keeps what it needs",

@@ -493,6 +493,22 @@ static void ring_beyond_the_memory_is_refused(void **state)
 	bd_engine_destroy(engine);
 }
 
+static void cache_that_could_keep_nothing_is_refused(void **state)
+{
+	(void)state;
+	static const char ragged[] = "shards: '*.tfrecord'\nfeatures:\n  tokens: {type: int64, varlen: true}\n";
+	struct bd_stream_spec spec = spec_of(10, BD_SHUFFLE_GLOBAL, 4);
+	struct bd_engine *engine = bd_test_engine(2, MEMORY);
+	struct bd_error error;
+	spec.cache_bytes = 1 << 20;
+	struct bd_pipeline *pipeline = bd_test_pipeline(engine, folder, ragged, &spec, &error);
+	assert_int_equal(bd_test_wait_ready(pipeline, &error), BD_PIPELINE_FAILED);
+	assert_int_equal(error.code, -EINVAL);
+	assert_non_null(strstr(error.text, "cannot be kept: they differ in length"));
+	bd_pipeline_destroy(pipeline);
+	bd_engine_destroy(engine);
+}
+
 static void cached_share_is_the_hit_rate(void **state)
 {
 	(void)state;
@@ -533,6 +549,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(shard_truncated_while_it_is_read_is_noticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(shard_replaced_while_it_is_read_is_noticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(ring_beyond_the_memory_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(cache_that_could_keep_nothing_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(cached_share_is_the_hit_rate, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,10 @@ static void wrong_values_are_refused(void **state)
 		"dtype: int64\n",
 		"flip: vertical\n",
 		"layout: nhcw\n",
+		"channels: grey\nmean: [1, 2, 3]\n",
+		"scale: 0\n",
+		"encoding: png\ndecode: scaled\n",
+		"encoding: jpeg\nshape: [200, 300, 3]\nresize: {height: 20, width: 30}\n",
 	};
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
 		struct bd_image_options options;

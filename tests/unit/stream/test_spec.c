@@ -97,7 +97,7 @@ static void options_write_every_word(void **state)
 	bd_stream_options_init(&options, &spec, NULL);
 	assert_int_equal(options.count, BD_STREAM_OPTION_COUNT);
 	struct bd_command command = { .program = "x", .groups = { { .options = options.options, .count = options.count } } };
-	const char *argv[] = { "x",   "--batch",  "20",  "--shuffle",     "global", "--window",      "100", "--seed",
+	const char *argv[] = { "x",   "--batch",  "20",  "--shuffle",     "window", "--window",      "100", "--seed",
 		               "9",   "--epochs", "0",   "--remainder",   "carry",  "--rank",        "1",   "--world",
 		               "2",   "--start",  "3:4", "--share-group", "g",      "--share-start", "2",   "--share-timeout",
 		               "30s", "--slots",  "8",   "--cache",       "1MiB" };
@@ -106,7 +106,7 @@ static void options_write_every_word(void **state)
 	assert_int_equal(bd_command_parse(&command, BD_COUNT_OF(argv), (char **)argv, &arguments, &error), 0);
 	assert_int_equal(bd_stream_options_apply(&options, &error), 0);
 	struct bd_stream_spec wanted = { .batch = 20,
-		                         .shuffle = BD_SHUFFLE_GLOBAL,
+		                         .shuffle = BD_SHUFFLE_WINDOW,
 		                         .window = 100,
 		                         .seed = 9,
 		                         .remainder = BD_REMAINDER_CARRY,
@@ -121,6 +121,26 @@ static void options_write_every_word(void **state)
 		                         .cache_bytes = 1 << 20 };
 	assert_memory_equal(&spec, &wanted, sizeof spec);
 	bd_arguments_finish(&arguments);
+}
+
+static void options_without_effect_are_refused(void **state)
+{
+	(void)state;
+	static const char *const cases[][4] = { { "x", "--window", "100", "--window needs --shuffle window" },
+		                                { "x", "--cache", "1MiB", "--epochs is 1" } };
+	for (size_t i = 0; i < BD_COUNT_OF(cases); i++) {
+		struct bd_stream_spec spec = good();
+		struct bd_stream_options options;
+		struct bd_arguments arguments;
+		struct bd_error error = { .code = 0 };
+		bd_stream_options_init(&options, &spec, NULL);
+		struct bd_command command = { .program = "x",
+			                      .groups = { { .options = options.options, .count = options.count } } };
+		assert_int_equal(bd_command_parse(&command, 3, (char **)cases[i], &arguments, &error), 0);
+		assert_int_equal(bd_stream_options_apply(&options, &error), -EINVAL);
+		assert_non_null(strstr(error.text, cases[i][3]));
+		bd_arguments_finish(&arguments);
+	}
 }
 
 static void left_out_options_keep_the_commands_own_values(void **state)
@@ -156,7 +176,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults_pass_the_check),   cmocka_unit_test(every_word_out_of_bounds_is_named),
 		cmocka_unit_test(options_write_every_word),  cmocka_unit_test(left_out_options_keep_the_commands_own_values),
-		cmocka_unit_test(positions_are_two_numbers),
+		cmocka_unit_test(positions_are_two_numbers), cmocka_unit_test(options_without_effect_are_refused),
 	};
 	return cmocka_run_group_tests_name("spec", tests, NULL, NULL);
 }
