@@ -49,10 +49,21 @@ const char *bd_child_program(const struct bd_daemon_options *options, char *buff
 	return beside_ourselves(buffer, size) ? buffer : "batchd";
 }
 
-static void close_from(posix_spawn_file_actions_t *actions, int first)
+/* 0 or the errno of the first step that could not be noted. */
+static int choose_descriptors(posix_spawn_file_actions_t *actions, int socket)
 {
+	int code = posix_spawn_file_actions_adddup2(actions, socket, CHILD_SOCKET);
+	if (!code)
+		code = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	/* The program that loads libbatchd may run without a standard error. */
+	if (!code && fcntl(STDERR_FILENO, F_GETFD) < 0)
+		code = posix_spawn_file_actions_addopen(actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+	if (!code)
+		code = posix_spawn_file_actions_adddup2(actions, STDERR_FILENO, STDOUT_FILENO);
 	/* What the trainer has open is not the daemon's: inherited pipes and files would live as long as it. */
-	(void)posix_spawn_file_actions_addclosefrom_np(actions, first);
+	if (!code)
+		code = posix_spawn_file_actions_addclosefrom_np(actions, CHILD_SOCKET + 1);
+	return code;
 }
 
 static int spawn(const char *program, char *const *arguments, int socket, pid_t *ret_pid)
@@ -68,14 +79,9 @@ static int spawn(const char *program, char *const *arguments, int socket, pid_t 
 	posix_spawnattr_setpgroup(&attributes, 0);
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &all);
-	posix_spawn_file_actions_adddup2(&actions, socket, CHILD_SOCKET);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	/* The program that loads libbatchd may run without a standard error. */
-	if (fcntl(STDERR_FILENO, F_GETFD) < 0)
-		posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-	close_from(&actions, CHILD_SOCKET + 1);
-	int result = posix_spawnp(ret_pid, program, &actions, &attributes, arguments, environ);
+	int result = choose_descriptors(&actions, socket);
+	if (!result)
+		result = posix_spawnp(ret_pid, program, &actions, &attributes, arguments, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attributes);
 	return -result;

@@ -202,11 +202,29 @@ int bd_wire_receive(int socket, enum bd_wire_side from, enum bd_wire_state state
 	return 0;
 }
 
+static void *watched_alloc(void *failed, size_t bytes)
+{
+	void *memory = malloc(bytes);
+	if (!memory)
+		*(bool *)failed = true;
+	return memory;
+}
+
+static void release(void *failed, void *memory)
+{
+	(void)failed;
+	free(memory);
+}
+
 int bd_wire_unpack(const struct bd_packet *packet, ProtobufCMessage **ret_message, struct bd_error *error)
 {
 	if (!packet->rule->message)
 		return bd_error_set(error, -EPROTO, "%s carries no message", packet->rule->name);
-	ProtobufCMessage *message = protobuf_c_message_unpack(packet->rule->message, NULL, packet->length, packet->message);
+	bool failed = false;
+	ProtobufCAllocator allocator = { .alloc = watched_alloc, .free = release, .allocator_data = &failed };
+	ProtobufCMessage *message = protobuf_c_message_unpack(packet->rule->message, &allocator, packet->length, packet->message);
+	if (!message && failed)
+		return bd_error_set(error, -ENOMEM, "%s: no memory for its message", packet->rule->name);
 	if (!message)
 		return bd_error_set(error, -EPROTO, "%s: its message cannot be parsed", packet->rule->name);
 	*ret_message = message;

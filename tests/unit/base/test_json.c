@@ -2,32 +2,12 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/sha256.h"
+#include "tests/support/failing_malloc.h"
 #include "tests/unit/test.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define FAILS_ON_DEMAND false /* the sanitizers have allocators of their own */
-static int allocations_left = -1;
-#else
-#define FAILS_ON_DEMAND true
-static int allocations_left = -1; /* the one after so many fails; below 0: none */
-
-/* Seen by the library too. */
-#define SEEN __attribute__((visibility("default")))
-
-extern void *__libc_malloc(size_t bytes);
-
-SEEN void *malloc(size_t bytes)
-{
-	if (allocations_left >= 0 && allocations_left-- == 0)
-		return NULL;
-	return __libc_malloc(bytes);
-}
-#endif
 
 static json_t *some_result(void)
 {
@@ -47,7 +27,7 @@ static void failed_allocation_fails_the_line(void **state)
 				    "\"text\":\"caf\xc3\xa9\",\"\xef\xbf\xbd\":0.5}\n";
 	static char buffer[1000];
 	int refused = 0;
-	if (!FAILS_ON_DEMAND)
+	if (!BD_MALLOC_FAILS)
 		skip();
 	for (int n = 0, done = 0; !done; n++) {
 		char written[1000] = { 0 };

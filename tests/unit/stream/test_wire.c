@@ -10,6 +10,7 @@
 #include "common/base/arithmetic.h"
 #include "common/stream/messages.h"
 #include "common/stream/spec.h"
+#include "tests/support/failing_malloc.h"
 #include "tests/unit/test.h"
 
 static int sockets[2];
@@ -69,6 +70,28 @@ static void a_packet_arrives_as_it_was_sent(void **state)
 	close(sockets[0]);
 	assert_int_equal(receive(BD_WIRE_CLIENT, BD_WIRE_NEW, &packet), -ECONNRESET);
 	sockets[0] = dup(0);
+}
+
+static void message_without_memory_is_no_broken_message(void **state)
+{
+	(void)state;
+	struct bd_packet packet;
+	struct bd_error error = { 0 };
+	int result = -ENOMEM;
+	if (!BD_MALLOC_FAILS)
+		skip();
+	send_hello(NULL, 0);
+	assert_int_equal(receive(BD_WIRE_CLIENT, BD_WIRE_NEW, &packet), 0);
+	for (int n = 0; result; n++) {
+		ProtobufCMessage *message = NULL;
+		allocations_left = n;
+		result = bd_wire_unpack(&packet, &message, &error);
+		assert_true(n > 0 || result == -ENOMEM);
+		assert_int_equal(result, allocations_left >= 0 ? 0 : -ENOMEM);
+		allocations_left = -1;
+		bd_wire_free(message);
+	}
+	assert_string_equal(error.text, "HELLO: no memory for its message");
 }
 
 static void the_wrong_side_or_state_is_refused(void **state)
@@ -327,6 +350,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_packet_arrives_as_it_was_sent),
+		TEST(message_without_memory_is_no_broken_message),
 		TEST(the_wrong_side_or_state_is_refused),
 		TEST(a_wrong_number_of_descriptors_is_refused_and_closed),
 		TEST(a_flood_of_descriptors_is_closed),
