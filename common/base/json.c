@@ -41,6 +41,12 @@ char *bd_json_dump(json_t *value_take, size_t flags)
 	return text;
 }
 
+/* A write that a signal broke off is a failure like others: -EINTR is for who was asked to stop. */
+static int cannot_write(int code, struct bd_error *error)
+{
+	return bd_error_set(error, code == EINTR ? -EIO : -code, "cannot write JSON: %s", strerror(code));
+}
+
 int bd_json_write_line(FILE *stream, json_t *value_take, struct bd_error *error)
 {
 	char *text = bd_json_dump(value_take, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
@@ -48,14 +54,14 @@ int bd_json_write_line(FILE *stream, json_t *value_take, struct bd_error *error)
 		return bd_error_set(error, -ENOMEM, "no memory for a line of JSON");
 	int code = fputs(text, stream) == EOF || fputc('\n', stream) == EOF ? errno : 0;
 	free(text);
-	return code ? bd_error_set(error, -code, "cannot write JSON: %s", strerror(code)) : 0;
+	return code ? cannot_write(code, error) : 0;
 }
 
 int bd_json_print_line(FILE *stream, json_t *value_take, struct bd_error *error)
 {
 	int result = bd_json_write_line(stream, value_take, error);
 	if (result == 0 && fflush(stream) != 0)
-		result = bd_error_set(error, -errno, "cannot write JSON: %s", strerror(errno));
+		result = cannot_write(errno, error);
 	return result;
 }
 

@@ -115,7 +115,9 @@ static int spool_input(struct bd_error *error)
 		else
 			result = bd_write_full(fileno(spool), buffer, (size_t)got, error);
 	}
-	int fd = result == 0 ? fcntl(fileno(spool), F_DUPFD_CLOEXEC, 0) : result;
+	int fd = result == 0 ? fcntl(fileno(spool), F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : result;
+	if (result == 0 && fd < 0)
+		fd = bd_error_set(error, -errno, "-: cannot keep a temporary file open: %s", strerror(errno));
 	if (spool)
 		fclose(spool);
 	free(buffer);
