@@ -10,8 +10,6 @@
 #include "common/base/file.h"
 #include "common/record/tfrecord.h"
 
-#define INPUT_BYTES (128u << 10)
-
 const char *const bd_compression_names[] = { "auto", "none", "gzip", "zlib", NULL };
 
 /* ---- detection ---- */
@@ -59,7 +57,8 @@ struct bd_inflater {
 		void *context;
 		uint64_t every, next;
 	} collect;
-	uint8_t input[INPUT_BYTES];
+	uint8_t last_byte; /* the one before `input`: its unused bits still count behind a refill */
+	uint8_t input[BD_INFLATE_INPUT_BYTES];
 	uint8_t scrap[BD_INFLATE_WINDOW_BYTES]; /* where skipped output goes */
 };
 
@@ -85,12 +84,14 @@ static int fill(struct bd_inflater *inflater, struct bd_error *error)
 {
 	if (inflater->stream.avail_in)
 		return 1;
+	if (inflater->stream.next_in > inflater->input)
+		inflater->last_byte = inflater->stream.next_in[-1];
+	inflater->stream.next_in = inflater->input;
 	size_t bytes;
 	int result = bd_file_read_full(inflater->fd, inflater->input, sizeof inflater->input, inflater->file_offset, &bytes, error);
 	if (result < 0)
 		return result;
 	inflater->file_offset += bytes;
-	inflater->stream.next_in = inflater->input;
 	inflater->stream.avail_in = (unsigned)bytes;
 	return bytes > 0;
 }
@@ -255,6 +256,12 @@ static int pack_window(struct bd_access_point *point, const uint8_t *window, str
 	return 0;
 }
 
+/* The byte of the file before `next_in`. */
+static uint8_t byte_before(const struct bd_inflater *inflater)
+{
+	return inflater->stream.next_in > inflater->input ? inflater->stream.next_in[-1] : inflater->last_byte;
+}
+
 static int take_point(struct bd_inflater *inflater, struct bd_error *error)
 {
 	uint8_t window[BD_INFLATE_WINDOW_BYTES];
@@ -265,7 +272,7 @@ static int take_point(struct bd_inflater *inflater, struct bd_error *error)
 		                         .member_crc = inflater->check,
 		                         .member_out = inflater->member_out };
 	if (point.bits)
-		point.bits_value = (uint8_t)(inflater->stream.next_in[-1] >> (8 - point.bits));
+		point.bits_value = (uint8_t)(byte_before(inflater) >> (8 - point.bits));
 	inflateGetDictionary(&inflater->stream, window, &window_bytes);
 	point.window_bytes = window_bytes;
 	int result = pack_window(&point, window, error);
@@ -295,8 +302,10 @@ static int restore_point(struct bd_inflater *inflater, const struct bd_access_po
 	} else {
 		memcpy(window, point->window, bytes);
 	}
-	if (point->bits)
+	if (point->bits) {
 		inflatePrime(&inflater->stream, point->bits, point->bits_value);
+		inflater->last_byte = (uint8_t)(point->bits_value << (8 - point->bits));
+	}
 	if (bytes && inflateSetDictionary(&inflater->stream, window, (uInt)bytes) != Z_OK)
 		return damaged(inflater, "broken access point", error);
 	inflater->file_offset = point->in;

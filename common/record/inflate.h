@@ -35,6 +35,9 @@ enum bd_compression bd_compression_detect(const uint8_t *bytes, size_t length);
 
 #define BD_INFLATE_WINDOW_BYTES 32768u
 
+/* Of the file, read at a time. */
+#define BD_INFLATE_INPUT_BYTES (128u << 10)
+
 /* A place where inflating can begin. */
 struct bd_access_point {
 	uint64_t out; /* position in the uncompressed stream */

@@ -15,9 +15,9 @@
  *   offsets (count + 1)
  *   damage: record, offset, end, kind, reason (BD_DAMAGE_REASON_BYTES bytes)
  *   points: out, in, member_out, member_crc, bits, bits_value, window_bytes, packed_bytes, the window
- * The CRC covers everything but itself. A change of the form changes the magic's last byte.
+ * The CRC covers everything but itself.
  */
-static const uint8_t magic[8] = { 'B', 'D', 'I', 'N', 'D', 'E', 'X', 1 };
+static const uint8_t magic[8] = { 'B', 'D', 'I', 'N', 'D', 'E', 'X', BD_SHARD_INDEX_VERSION };
 enum {
 	HEAD_MAGIC,
 	HEAD_DEVICE,

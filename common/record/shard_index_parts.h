@@ -7,6 +7,9 @@
 #include "common/record/shard_index.h"
 #include "common/record/shard_stream.h"
 
+/* Of the stored form, in its magic's last byte: changes with the form, and where what was stored could be wrong (before 4: bits_value). */
+#define BD_SHARD_INDEX_VERSION 4
+
 /* What tells that a file is the one that was indexed. */
 struct bd_shard_key {
 	uint64_t device, inode, size;

@@ -42,7 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(form, data, size);
 	if (size >= FORM_HEAD_BYTES) {
 		uint64_t words[2] = { size, 0 };
-		memcpy(form, "BDINDEX\1", 8);
+		memcpy(form, "BDINDEX", 7);
+		form[7] = BD_SHARD_INDEX_VERSION;
 		memcpy(form + FORM_HEAD_BYTES - 16, words, sizeof words);
 		words[1] = bd_crc32c(bd_crc32c(0, form, FORM_HEAD_BYTES - 8), form + FORM_HEAD_BYTES, size - FORM_HEAD_BYTES);
 		memcpy(form + FORM_HEAD_BYTES - 16, words, sizeof words);
