@@ -13,7 +13,8 @@
 struct state {
 	struct bd_parameter *gamma, *beta, *mean, *variance;
 	float *scale, *shift; /* of the last forward, or of pack when frozen */
-	float *batch_mean, *inverse; /* 1 / sqrt(variance + epsilon) */
+	float *batch_mean, *batch_variance; /* what the moving averages take; mean of the moving statistics where those are used */
+	float *inverse; /* 1 / sqrt(variance + epsilon) */
 	float *sums; /* 3 channels: products, gradients, and the factor of x */
 	bool batch; /* the last forward used the batch's own statistics */
 };
@@ -63,11 +64,12 @@ static int plan(struct bd_layer *layer, struct bd_error *error)
 	state->scale = bd_floats(channels);
 	state->shift = bd_floats(channels);
 	state->batch_mean = bd_floats(channels);
+	state->batch_variance = bd_floats(channels);
 	state->inverse = bd_floats(channels);
 	state->sums = bd_floats(3 * channels);
 	layer->workspace_floats = layer->active ? CHUNKS * channels : 0;
 	layer->kernel_name = "direct";
-	if (!state->scale || !state->shift || !state->batch_mean || !state->inverse || !state->sums)
+	if (!state->scale || !state->shift || !state->batch_mean || !state->batch_variance || !state->inverse || !state->sums)
 		return bd_error_set(error, -ENOMEM, "no memory for layer '%s'", layer->name);
 	return 0;
 }
@@ -138,11 +140,23 @@ static void products(struct pixels_task task, const struct bd_pass *pass, const 
 	bd_sum_parts(task.kernels, pass->run, pass->workspace, (task.pixels + task.chunk - 1) / task.chunk, task.channels, sums);
 }
 
-/* A batch that is no number gives a loss that is none: it may be left out, and must leave no trace then. */
 static void move(float *moving, float value, float momentum)
 {
 	if (isfinite(value))
 		*moving = *moving * momentum + value * (1 - momentum);
+}
+
+/*
+ * In backward, which follows only where the loss of the batch is finite: a batch that is left out for a NaN loss must leave no trace, also
+ * where its numbers become NaN behind this layer. No layer reads the moving averages between forward and backward of a step.
+ */
+static void move_averages(const struct bd_layer *layer, size_t channels)
+{
+	struct state *state = layer->state;
+	for (size_t c = 0; c < channels; c++) {
+		move(&state->mean->value[c], state->batch_mean[c], layer->config.momentum);
+		move(&state->variance->value[c], state->batch_variance[c], layer->config.momentum);
+	}
 }
 
 static void batch_statistics(const struct bd_layer *layer, const struct bd_pass *pass, struct pixels_task task)
@@ -161,8 +175,7 @@ static void batch_statistics(const struct bd_layer *layer, const struct bd_pass 
 		state->inverse[c] = 1 / sqrtf(variance + layer->config.epsilon);
 		state->scale[c] = (state->gamma ? state->gamma->value[c] : 1) * state->inverse[c];
 		state->shift[c] = (state->beta ? state->beta->value[c] : 0) - state->batch_mean[c] * state->scale[c];
-		move(&state->mean->value[c], state->batch_mean[c], layer->config.momentum);
-		move(&state->variance->value[c], variance * correction, layer->config.momentum);
+		state->batch_variance[c] = variance * correction;
 	}
 }
 
@@ -212,6 +225,8 @@ static void backward(const struct bd_layer *layer, const struct bd_pass *pass)
 	struct state *state = layer->state;
 	struct pixels_task task = pixels_task(layer, pass);
 	float *dgamma = state->sums, *dbeta = state->sums + task.channels, *factor = state->sums + 2 * task.channels;
+	if (state->batch)
+		move_averages(layer, task.channels);
 	task.mean = state->batch_mean;
 	products(task, pass, pass->output_gradient, NULL, dgamma);
 	bd_sums(layer->kernels, pass->run, task.pixels, task.channels, pass->output_gradient, pass->workspace, dbeta);
@@ -241,6 +256,7 @@ static void finish(struct bd_layer *layer)
 	free(state->scale);
 	free(state->shift);
 	free(state->batch_mean);
+	free(state->batch_variance);
 	free(state->inverse);
 	free(state->sums);
 	free(state);

@@ -130,7 +130,7 @@ double bd_graph_penalty(const struct bd_graph *graph)
 	for (size_t p = 0; p < graph->parameter_count; p++) {
 		const struct bd_parameter *parameter = graph->parameters[p];
 		double squares = 0;
-		for (size_t i = 0; parameter->l2 != 0 && i < parameter->count; i++)
+		for (size_t i = 0; parameter->trainable && parameter->l2 != 0 && i < parameter->count; i++)
 			squares += (double)parameter->value[i] * (double)parameter->value[i];
 		penalty += squares * (double)parameter->l2;
 	}

@@ -91,7 +91,7 @@ void bd_graph_backward(struct bd_graph *graph, const float *output_gradient, con
 void bd_graph_parallel(struct bd_graph *graph, size_t count, void (*task)(const void *argument, size_t index),
                        const void *argument);
 
-/* sum over parameters of l2 * sum(w^2): what Keras adds to the loss. */
+/* Sum over the trainable parameters of l2 * sum(w^2): what Keras 3 adds to the loss (layer.py, _get_regularization_losses). */
 double bd_graph_penalty(const struct bd_graph *graph);
 
 /* The values of one output row, and the activation that options.logits left out (linear: none). */
