@@ -45,8 +45,16 @@ BD_INLINE void write_tile(const struct bd_winograd *w, const struct bd_tile *til
 		bd_store(out + (i * w->out_width + j) * w->out_pitch, bd_clamp(d[i * n + j] + bias, w->clamp));
 }
 
+/* x - x is zero for numbers; a NaN or an infinity of the weights stays seen. */
+BD_INLINE void clear_windows(bd_vector *d, uint32_t blank, const size_t m)
+{
+	const size_t n = m + 2;
+	BD_UNROLL for (size_t i = 0; i < m; i++) BD_UNROLL for (size_t j = 0; j < m; j++) if (blank >> (i * m + j) & 1)
+		d[i * n + j] = d[i * n + j] - d[i * n + j];
+}
+
 BD_INLINE void transform_output(const struct bd_winograd *w, size_t first, size_t count, size_t first_filter, size_t filters,
-                                const float *products, const size_t m)
+                                const float *products, const uint32_t *blank, const size_t m)
 {
 	const size_t n = m + 2, plane = BD_WINOGRAD_TILES * BD_WINOGRAD_FILTERS;
 	for (size_t t = 0; t < count; t++) {
@@ -59,6 +67,8 @@ BD_INLINE void transform_output(const struct bd_winograd *w, size_t first, size_
 									: bd_output_transform_3(d + j, n);
 			BD_UNROLL for (size_t i = 0; i < m; i++) m == 4 ? bd_output_transform_4(d + i * n, 1)
 									: bd_output_transform_3(d + i * n, 1);
+			if (blank[t])
+				clear_windows(d, blank[t], m);
 			write_tile(w, &tile, d, first_filter + f, m);
 		}
 	}
@@ -70,11 +80,12 @@ BD_INLINE void run_tiles(const struct bd_winograd *w, size_t first, size_t count
 	float *zeros = scratch, *v = zeros + w->channels,
 	      *products = v + (xis * BD_WINOGRAD_TILES + BD_MR) * (w->channels + BD_V_GAP);
 	memset(zeros, 0, w->channels * sizeof *zeros);
-	bd_transform_input(w, first, count, zeros, v, m);
+	uint32_t blank[BD_WINOGRAD_TILES];
+	bd_transform_input(w, first, count, zeros, v, blank, m);
 	for (size_t f = 0; f < w->filters; f += BD_WINOGRAD_FILTERS) {
 		size_t filters = w->filters - f < BD_WINOGRAD_FILTERS ? w->filters - f : BD_WINOGRAD_FILTERS;
 		multiply(w, count, f, filters, v, products, m);
-		transform_output(w, first, count, f, filters, products, m);
+		transform_output(w, first, count, f, filters, products, blank, m);
 	}
 }
 

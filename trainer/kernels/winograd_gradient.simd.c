@@ -98,7 +98,7 @@ BD_INLINE void gradient_tiles(const struct bd_winograd *w, const float *gradient
 	float *zeros = scratch, *v = zeros + zero_floats,
 	      *products = v + (xis * BD_WINOGRAD_TILES + BD_MR) * (w->channels + BD_V_GAP);
 	memset(zeros, 0, zero_floats * sizeof *zeros);
-	bd_transform_input(w, first, count, zeros, v, m);
+	bd_transform_input(w, first, count, zeros, v, NULL, m);
 	expand_gradient(w, gradient + first_filter, first, count, filters, zeros, products, m);
 	multiply(w, count, filters, accumulate, v, products, part, m);
 }

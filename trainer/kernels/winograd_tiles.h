@@ -8,6 +8,8 @@
 #ifndef BD_KERNELS_WINOGRAD_TILES_H
 #define BD_KERNELS_WINOGRAD_TILES_H
 
+#include <string.h>
+
 #include "trainer/kernels/micro.h"
 
 #define BD_P 0.75f
@@ -91,23 +93,72 @@ BD_INLINE struct bd_tile bd_tile_at(const struct bd_winograd *w, size_t index, c
 	return (struct bd_tile){ index / (across * down), rest / across * m, rest % across * m };
 }
 
-/* V[xi][tile][channel] */
+/* Where the n x n pixels of a tile lie; those outside of the picture are zeros. */
+BD_INLINE void bd_tile_pixels(const struct bd_winograd *w, const struct bd_tile *tile, const float *zeros, const float **from,
+                              const size_t n)
+{
+	const float *picture = w->in + tile->picture * w->height * w->width * w->in_pitch;
+	for (size_t i = 0; i < n; i++) {
+		size_t y = tile->y + i - w->pad_top; /* wraps above the picture: then it is no row of it */
+		for (size_t j = 0; j < n; j++) {
+			size_t x = tile->x + j - w->pad_left;
+			from[i * n + j] = y < w->height && x < w->width ? picture + (y * w->width + x) * w->in_pitch : zeros;
+		}
+	}
+}
+
+BD_INLINE bool bd_is_blank(const float *pixel, size_t channels)
+{
+	for (size_t c = 0; c < channels; c += BD_VL) {
+		uint32_t bits[BD_VL], any = 0;
+		memcpy(bits, pixel + c, sizeof bits);
+		for (size_t i = 0; i < BD_VL; i++)
+			any |= bits[i] << 1; /* -0 is 0 too */
+		if (any)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Bit i * m + j: all nine pixels that the tile's output pixel (i, j) is made of are zero. The transforms would leave the rounding of
+ * its neighbours there, half of it positive, and a relu would let a gradient through where there is none.
+ * The four pixels in the middle of a tile of F4, and the one of F3, are in every window between them: most tiles need no more.
+ */
+BD_INLINE uint32_t bd_blank_windows(const float *const *from, size_t channels, const size_t m)
+{
+	const size_t n = m + 2;
+	bool blank = bd_is_blank(from[2 * n + 2], channels);
+	if (m == 4)
+		blank = blank || bd_is_blank(from[2 * n + 3], channels) || bd_is_blank(from[3 * n + 2], channels) ||
+		        bd_is_blank(from[3 * n + 3], channels);
+	if (!blank)
+		return 0;
+	bool pixels[36];
+	uint32_t windows = 0;
+	for (size_t i = 0; i < n * n; i++)
+		pixels[i] = bd_is_blank(from[i], channels);
+	for (size_t i = 0; i < m; i++)
+		for (size_t j = 0; j < m; j++) {
+			bool all = true;
+			for (size_t k = 0; k < 9; k++)
+				all = all && pixels[(i + k / 3) * n + j + k % 3];
+			windows |= (uint32_t)all << (i * m + j);
+		}
+	return windows;
+}
+
+/* V[xi][tile][channel]. ret_blank: bd_blank_windows of each tile; NULL where they are not asked for. */
 BD_INLINE void bd_transform_input(const struct bd_winograd *w, size_t first, size_t count, const float *zeros, float *v,
-                                  const size_t m)
+                                  uint32_t *ret_blank, const size_t m)
 {
 	const size_t n = m + 2, v_pitch = w->channels + BD_V_GAP, plane = BD_WINOGRAD_TILES * v_pitch;
 	for (size_t t = 0; t < count; t++) {
 		struct bd_tile tile = bd_tile_at(w, first + t, m);
-		const float *picture = w->in + tile.picture * w->height * w->width * w->in_pitch;
 		const float *from[36];
-		for (size_t i = 0; i < n; i++) {
-			size_t y = tile.y + i - w->pad_top; /* wraps above the picture: then it is no row of it */
-			for (size_t j = 0; j < n; j++) {
-				size_t x = tile.x + j - w->pad_left;
-				from[i * n + j] = y < w->height && x < w->width ? picture + (y * w->width + x) * w->in_pitch
-				                                                : zeros;
-			}
-		}
+		bd_tile_pixels(w, &tile, zeros, from, n);
+		if (ret_blank)
+			ret_blank[t] = bd_blank_windows(from, w->channels, m);
 		for (size_t c = 0; c < w->channels; c += BD_VL) {
 			bd_vector d[36];
 			BD_UNROLL for (size_t i = 0; i < n * n; i++) d[i] = bd_load(from[i] + c);

@@ -227,11 +227,68 @@ static void fewer_pictures_keep_to_the_workspace(void **state)
 	bd_workers_destroy(workers);
 }
 
+/* The output and, with the kernel's channels and filters exchanged, the input's gradient: exactly zero where all that enters is. */
+static void check_blank(const struct example *e, const struct bd_kernels *kernels, struct bd_workers *workers)
+{
+	struct data d = data_of(e);
+	for (size_t i = 0; i < d.x_count; i++) {
+		size_t pixel = i / e->channels, y = pixel / e->width % e->height, x = pixel % e->width;
+		/* A blank picture, but for a square, of which the pixels beside it have only the last channel. */
+		bool inside = y >= 4 && y < 9 && x >= 5 && x < 9, last = i % e->channels == e->channels - 1;
+		if (!inside && !(y == 10 && x == 2 && last))
+			d.x[i] = i % 2 ? -0.0f : 0.0f;
+	}
+	struct bd_conv conv = conv_of(e, kernels, false);
+	conv.packed = bd_floats(bd_conv_packed_floats(&conv));
+	struct bd_run run = { .workers = workers, .scratch_floats = bd_conv_scratch_floats(&conv) + 16 };
+	run.scratch = bd_floats(2 * run.scratch_floats);
+	bd_conv_pack(&conv, &run, d.w);
+	bd_conv_forward(&conv, &run, e->pictures, d.x, NULL, BD_CLAMP_NONE, d.y);
+	size_t blank = 0, others = 0;
+	for (size_t i = 0; i < d.y_count; i++) {
+		size_t pixel = i / e->filters, y = pixel / e->out_width % e->out_height, x = pixel % e->out_width;
+		bool reached = false;
+		for (size_t tap = 0; tap < 9; tap++) {
+			size_t in_y = y + tap / 3 - e->pad_top, in_x = x + tap % 3 - e->pad_left;
+			reached = reached || (in_y >= 4 && in_y < 9 && in_x >= 5 && in_x < 9) || (in_y == 10 && in_x == 2);
+		}
+		if (!reached && d.y[i] != 0)
+			fail_msg("%s, %s: %g where the input is blank", bd_simd_name(kernels->level), bd_conv_way_name(&conv),
+			         (double)d.y[i]);
+		if (reached && d.y[i] == 0)
+			fail_msg("%s, %s: 0 where the input is not blank", bd_simd_name(kernels->level), bd_conv_way_name(&conv));
+		blank += !reached;
+		others += reached;
+	}
+	assert_true(blank && others);
+	free(run.scratch);
+	free(conv.packed);
+	data_free(&d);
+}
+
+static void blank_input_gives_exactly_zero(void **state)
+{
+	(void)state;
+	static const struct example blanks[] = {
+		{ 13, 17, 16, 32, 3, 1, 1, 1, 13, 17, 3 }, /* F4 */
+		{ 15, 15, 32, 48, 3, 1, 1, 1, 15, 15, 2 }, /* F3 */
+		{ 26, 26, 48, 32, 3, 1, 0, 0, 24, 24, 2 }, /* valid */
+		{ 12, 12, 3, 24, 3, 1, 1, 1, 12, 12, 1 }, /* direct */
+	};
+	struct bd_workers *workers = NULL;
+	assert_int_equal(bd_workers_create(2, &workers, NULL), 0);
+	for (int level = BD_SIMD_BASELINE; level <= (int)bd_simd_level(); level++)
+		for (size_t i = 0; i < sizeof blanks / sizeof *blanks; i++)
+			check_blank(&blanks[i], bd_kernels_of((enum bd_simd_level)level), workers);
+	bd_workers_destroy(workers);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fast_ways_agree_with_plain_sums),
 		cmocka_unit_test(exact_ways_agree_with_plain_sums),
+		cmocka_unit_test(blank_input_gives_exactly_zero),
 		cmocka_unit_test(fewer_pictures_keep_to_the_workspace),
 	};
 	return cmocka_run_group_tests_name("convolution", tests, NULL, NULL);
