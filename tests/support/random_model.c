@@ -76,6 +76,14 @@ static void add_depthwise(struct maker *maker)
 	slide(maker, config, config->kernel_size);
 }
 
+/* On a picture: the last axis of each pixel. */
+static void add_dense(struct maker *maker)
+{
+	struct bd_layer_config *config = add(maker, "dense");
+	maker->channels = config->units = 1 + draw(maker, 12);
+	config->activation = draw(maker, 2) ? BD_ACTIVATION_RELU : BD_ACTIVATION_LINEAR;
+}
+
 static void add_pooling(struct maker *maker)
 {
 	struct bd_layer_config *config = add(maker, draw(maker, 2) ? "max_pooling2d" : "average_pooling2d");
@@ -135,8 +143,9 @@ static void add_end(struct maker *maker)
 
 void bd_random_model(uint64_t number, struct bd_model *ret_model)
 {
-	static void (*const kinds[])(struct maker *) = { add_padding, add_convolution, add_convolution, add_depthwise,
-		                                         add_pooling, add_rescaling,   add_branches,    add_plain };
+	static void (*const kinds[])(struct maker *) = { add_padding,   add_convolution, add_convolution,
+		                                         add_depthwise, add_pooling,     add_rescaling,
+		                                         add_branches,  add_plain,       add_dense };
 	bd_model_init(ret_model);
 	struct maker maker = { .model = ret_model, .random = bd_random_of(number, 41, 0) };
 	maker.height = ret_model->height = 4 + draw(&maker, 9);

@@ -89,7 +89,7 @@ static void watch(void *context, const struct bd_feed_batch *batch, const float 
 	struct evaluate *evaluate = context;
 	evaluate->done += batch->rows;
 	if (evaluate->wants_confusion)
-		bd_confusion_update(&evaluate->confusion, outputs, &batch->targets, batch->rows);
+		bd_confusion_update(&evaluate->confusion, outputs, &batch->targets, batch->rows * evaluate->model.network.places);
 	bd_progress_update(evaluate->progress, evaluate->done, NULL);
 }
 
@@ -100,14 +100,14 @@ static int open_data(struct evaluate *evaluate, struct bd_error *error)
 	const struct bd_feed_shape shape = { .height = model->height,
 		                             .width = model->width,
 		                             .channels = model->channels,
-		                             .output_width = network->width,
+		                             .output = network->output,
 		                             .wants_labels = true };
 	struct bd_stream_request request;
 	bd_data_request_once(&request, evaluate->dataset, (uint32_t)evaluate->batch);
 	int r = bd_data_options_connect(&evaluate->data, &evaluate->client, error);
 	if (r == 0)
 		r = bd_feed_open(evaluate->client, &request, &shape, &evaluate->feed, error);
-	return r < 0 ? r : bd_loss_check(&network->loss, network->width, bd_feed_has_classes(evaluate->feed), error);
+	return r < 0 ? r : bd_loss_check(&network->loss, network->classes, bd_feed_has_classes(evaluate->feed), error);
 }
 
 static int run(struct evaluate *evaluate, const char *model_file, struct bd_error *error)
@@ -120,7 +120,7 @@ static int run(struct evaluate *evaluate, const char *model_file, struct bd_erro
 	if (r == 0)
 		r = bd_metric_set_init(&evaluate->model.file.training, network, &evaluate->metrics, error);
 	if (r == 0 && evaluate->wants_confusion)
-		r = bd_confusion_init(&evaluate->confusion, &network->loss, network->width, error);
+		r = bd_confusion_init(&evaluate->confusion, &network->loss, network->classes, error);
 	if (r == 0)
 		r = open_data(evaluate, error);
 	if (r < 0)

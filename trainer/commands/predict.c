@@ -224,10 +224,9 @@ static const char *name_of(const struct predict *predict, uint64_t record)
 static int open_data(struct predict *predict, struct bd_error *error)
 {
 	const struct bd_model *model = &predict->model.file.model;
-	const struct bd_feed_shape shape = { .height = model->height,
-		                             .width = model->width,
-		                             .channels = model->channels,
-		                             .output_width = predict->model.network.width };
+	const struct bd_feed_shape shape = {
+		.height = model->height, .width = model->width, .channels = model->channels, .output = predict->model.network.output
+	};
 	struct bd_stream_request request;
 	bd_data_request_once(&request, predict->dataset, (uint32_t)predict->batch);
 	int r = predict->dataset ? 0 : request_files(predict, &request, error);
@@ -241,7 +240,7 @@ static int open_data(struct predict *predict, struct bd_error *error)
 		return r;
 	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(predict->feed));
 	const char *const *classes = predict->class_count ? (const char *const *)predict->classes : schema->classes;
-	predict->answers = bd_answers_of(&predict->model.file, predict->model.network.width, classes,
+	predict->answers = bd_answers_of(&predict->model.file, &predict->model.network, classes,
 	                                 predict->class_count ? predict->class_count : schema->class_count);
 	if (predict->sheet_path)
 		r = bd_prediction_sheet_create(schema, &predict->answers, SHEET_PICTURES, &predict->sheet, error);
@@ -267,7 +266,7 @@ static json_t *prediction_json(const struct predict *predict, const struct bd_fe
 	for (size_t i = 0; i < predict->answers.width; i++)
 		json_array_append_new(numbers, bd_json_float(output[i]));
 	json_object_set_new(object, "output", numbers);
-	if (batch->targets.classes)
+	if (batch->targets.classes && predict->model.network.places == 1)
 		json_object_set_new(object, "label", json_integer((json_int_t)batch->targets.classes[row]));
 	return object;
 }

@@ -31,13 +31,13 @@ int bd_train_open(struct bd_train *train, const struct bd_stream_request *reques
 	const struct bd_feed_shape shape = { .height = model->height,
 		                             .width = model->width,
 		                             .channels = model->channels,
-		                             .output_width = train->network.width,
+		                             .output = train->network.output,
 		                             .wants_labels = true };
 	int r = bd_feed_open(train->client, request, &shape, ret_feed, error);
 	bd_train_end_progress(train);
 	if (r < 0)
 		return r;
-	r = bd_loss_check(&train->network.loss, train->network.width, bd_feed_has_classes(*ret_feed), error);
+	r = bd_loss_check(&train->network.loss, train->network.classes, bd_feed_has_classes(*ret_feed), error);
 	if (r < 0) {
 		bd_feed_close(*ret_feed);
 		*ret_feed = NULL;
@@ -102,8 +102,8 @@ static int fill_cache(struct bd_train *train, const char *dataset, struct bd_fea
 		r = describe(train, feed, error);
 	if (r == 0) {
 		train->progress = bd_progress_create("features", bd_feed_records(feed), "records", train->quiet);
-		r = bd_feature_cache_fill(feed, train->network.graph, train->network.width, memory, train->folder.path, train->stop,
-		                          show_features, train, ret_cache, error);
+		r = bd_feature_cache_fill(feed, train->network.graph, train->network.width, train->network.places, memory,
+		                          train->folder.path, train->stop, show_features, train, ret_cache, error);
 		bd_train_end_progress(train);
 	}
 	bd_feed_close(feed);

@@ -15,18 +15,19 @@ static int configure(struct bd_layer *layer, struct bd_error *error)
 {
 	const struct bd_layer_config *config = &layer->config;
 	const struct bd_shape *in = &layer->inputs[0]->shape;
-	if (in->rank != 1)
-		return bd_layer_error(layer, error, "needs a vector, not %d dimensions; put a flatten layer before it", in->rank);
+	int64_t width = bd_shape_channels(in);
 	if (!config->units)
 		return bd_layer_error(layer, error, "needs units");
-	layer->shape = bd_shape_vector(config->units);
-	layer->multiply_adds = (uint64_t)in->dims[0] * config->units;
+	/* Keras: the last axis; a picture's pixels each get the same product. */
+	layer->shape = *in;
+	layer->shape.dims[in->rank - 1] = config->units;
+	layer->multiply_adds = (uint64_t)bd_shape_count(in) * config->units;
 	int result = bd_layer_add_parameter(layer,
 	                                    &(struct bd_variable){ .name = "kernel",
 	                                                           .rank = 2,
-	                                                           .shape = { in->dims[0], config->units },
+	                                                           .shape = { width, config->units },
 	                                                           .initializer = config->kernel_initializer,
-	                                                           .fan_in = in->dims[0],
+	                                                           .fan_in = width,
 	                                                           .fan_out = config->units,
 	                                                           .l2 = config->l2 },
 	                                    error);
@@ -42,15 +43,22 @@ static int configure(struct bd_layer *layer, struct bd_error *error)
 	                              error);
 }
 
+/* Vectors of a sample: 1, or the pixels of a picture. */
+static size_t vectors_of(const struct bd_layer *layer)
+{
+	return bd_layer_count(layer) / layer->config.units;
+}
+
 static int plan(struct bd_layer *layer, struct bd_error *error)
 {
 	struct state *state = layer->state = calloc(1, sizeof *state);
 	bool memory = state != NULL;
 	if (memory) {
-		state->dense = (struct bd_dense){ layer->kernels, (size_t)layer->inputs[0]->shape.dims[0], layer->config.units };
+		state->dense = (struct bd_dense){ layer->kernels, (size_t)bd_shape_channels(&layer->inputs[0]->shape),
+			                          layer->config.units };
 		layer->kernel_name = "gemm";
 		layer->scratch_floats = bd_dense_scratch_floats(&state->dense);
-		layer->workspace_floats = bd_dense_workspace_floats(&state->dense, layer->max_rows) +
+		layer->workspace_floats = bd_dense_workspace_floats(&state->dense, layer->max_rows * vectors_of(layer)) +
 		                          bd_sums_floats(state->dense.units);
 	}
 	if (memory && layer->norm) {
@@ -73,11 +81,12 @@ static void pack(struct bd_layer *layer, const struct bd_run *run)
 static void forward(const struct bd_layer *layer, const struct bd_pass *pass)
 {
 	const struct state *state = layer->state;
+	size_t rows = pass->rows * vectors_of(layer);
 	const float *kernel = layer->norm ? state->folded : layer->parameters[0]->value;
 	const float *bias = layer->norm ? state->shift : layer->parameter_count > 1 ? layer->parameters[1]->value : NULL;
-	bd_dense_forward(&state->dense, pass->run, pass->rows, pass->inputs[0], kernel, bias,
-	                 bd_activation_clamp(layer->activation), pass->workspace, pass->output);
-	bd_activate(layer->activation, pass->run, pass->rows, state->dense.units, state->dense.units, pass->output);
+	bd_dense_forward(&state->dense, pass->run, rows, pass->inputs[0], kernel, bias, bd_activation_clamp(layer->activation),
+	                 pass->workspace, pass->output);
+	bd_activate(layer->activation, pass->run, rows, state->dense.units, state->dense.units, pass->output);
 }
 
 struct piece {
@@ -97,21 +106,21 @@ static void take_piece(const void *context, size_t first, size_t count, float *g
 static void backward(const struct bd_layer *layer, const struct bd_pass *pass)
 {
 	const struct state *state = layer->state;
-	size_t units = state->dense.units;
-	bd_activate_gradient(layer->activation, layer->kernels, pass->run, pass->rows, units, pass->output, pass->output_gradient);
+	size_t units = state->dense.units, rows = pass->rows * vectors_of(layer);
+	bd_activate_gradient(layer->activation, layer->kernels, pass->run, rows, units, pass->output, pass->output_gradient);
 	if (layer->parameter_count > 1 && layer->parameters[1]->gradient)
-		bd_sums(layer->kernels, pass->run, pass->rows, units, pass->output_gradient, pass->workspace,
+		bd_sums(layer->kernels, pass->run, rows, units, pass->output_gradient, pass->workspace,
 		        layer->parameters[1]->gradient);
 	if (pass->input_gradients[0])
-		bd_dense_input_gradient(&state->dense, pass->run, pass->rows, pass->output_gradient, layer->parameters[0]->value,
+		bd_dense_input_gradient(&state->dense, pass->run, rows, pass->output_gradient, layer->parameters[0]->value,
 		                        pass->input_gradients[0]);
 	if (layer->parameters[0]->gradient)
-		bd_dense_kernel_gradient(&state->dense, pass->run, pass->rows, pass->inputs[0], pass->output_gradient,
+		bd_dense_kernel_gradient(&state->dense, pass->run, rows, pass->inputs[0], pass->output_gradient,
 		                         layer->parameters[0]->gradient);
 	/* last: who takes it changes the kernel */
 	if (layer->parameters[0]->streamed)
-		bd_dense_stream_kernel_gradient(&state->dense, pass->run, pass->rows, pass->inputs[0], pass->output_gradient,
-		                                take_piece, &(struct piece){ pass->taker, layer->parameters[0] });
+		bd_dense_stream_kernel_gradient(&state->dense, pass->run, rows, pass->inputs[0], pass->output_gradient, take_piece,
+		                                &(struct piece){ pass->taker, layer->parameters[0] });
 }
 
 static void finish(struct bd_layer *layer)

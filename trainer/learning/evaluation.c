@@ -8,7 +8,7 @@ int bd_metric_set_init(const struct bd_training_config *training, const struct b
 {
 	struct bd_metric_set set = { 0 };
 	for (size_t i = 0; i < training->metric_count; i++) {
-		int r = bd_metric_create(training->metrics[i], &network->loss, network->width, &set.metrics[i], error);
+		int r = bd_metric_create(training->metrics[i], &network->loss, network->classes, &set.metrics[i], error);
 		if (r < 0) {
 			bd_metric_set_finish(&set);
 			return r;
@@ -49,12 +49,13 @@ static int evaluate_batch(const struct bd_network *network, const struct bd_feed
                           bd_evaluation_watch *watch, void *context, double *loss_sum, struct bd_error *error)
 {
 	const float *outputs = bd_network_forward(network, batch, false, 0);
-	int r = bd_loss_add(&network->loss, outputs, &batch->targets, batch->rows, network->width, loss_sum, error);
+	size_t places = batch->rows * network->places;
+	int r = bd_loss_add(&network->loss, outputs, &batch->targets, places, network->classes, loss_sum, error);
 	if (r < 0) {
 		bd_error_prefix(error, "batch with record %" PRIu64, batch->records[0]);
 		return r;
 	}
-	bd_metric_set_update(set, outputs, &batch->targets, batch->rows);
+	bd_metric_set_update(set, outputs, &batch->targets, places);
 	if (watch)
 		watch(context, batch, outputs);
 	return 0;
@@ -80,7 +81,7 @@ int bd_evaluate(const struct bd_network *network, struct bd_feed *feed, struct b
 		return r;
 	if (evaluation.records == 0)
 		return bd_error_set(error, -ENODATA, "the evaluation data has no records");
-	evaluation.loss = loss_sum / (double)evaluation.records + bd_graph_penalty(network->graph);
+	evaluation.loss = loss_sum / ((double)evaluation.records * (double)network->places) + bd_graph_penalty(network->graph);
 	for (size_t i = 0; i < set->count; i++)
 		evaluation.metrics[i] = bd_metric_result(set->metrics[i]);
 	*ret_evaluation = evaluation;

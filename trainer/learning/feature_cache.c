@@ -110,7 +110,7 @@ static int reserve(struct bd_feature_cache *cache, const struct bd_feed_batch *b
 	free(cache->values);
 	cache->present = calloc(cache->records, 1);
 	if (batch->targets.classes)
-		cache->classes = calloc(cache->records, sizeof *cache->classes);
+		cache->classes = calloc(cache->records * cache->places, sizeof *cache->classes);
 	if (batch->targets.values)
 		cache->values = calloc(cache->records * cache->target_width, sizeof *cache->values);
 	if (!cache->present || (batch->targets.classes && !cache->classes) || (batch->targets.values && !cache->values))
@@ -134,7 +134,8 @@ static int keep_batch(struct bd_feature_cache *cache, struct bd_graph *graph, co
 			                    cache->records);
 		memcpy(cache->features + record * cache->width, features + i * cache->width, cache->width * sizeof(float));
 		if (cache->classes)
-			cache->classes[record] = batch->targets.classes[i];
+			memcpy(cache->classes + record * cache->places, batch->targets.classes + i * cache->places,
+			       cache->places * sizeof *cache->classes);
 		if (cache->values)
 			memcpy(cache->values + record * cache->target_width, batch->targets.values + i * cache->target_width,
 			       cache->target_width * sizeof(float));
@@ -162,11 +163,11 @@ static int fill_batch(struct bd_feature_cache *cache, struct bd_graph *graph, co
 	return keep_batch(cache, graph, batch, error);
 }
 
-int bd_feature_cache_fill(struct bd_feed *feed, struct bd_graph *graph, size_t target_width, uint64_t memory_bytes,
+int bd_feature_cache_fill(struct bd_feed *feed, struct bd_graph *graph, size_t target_width, size_t places, uint64_t memory_bytes,
                           const char *folder, const volatile int *stop, void (*on_progress)(void *context, uint64_t done),
                           void *context, struct bd_feature_cache *ret_cache, struct bd_error *error)
 {
-	struct bd_feature_cache cache = { .records = bd_feed_records(feed), .target_width = target_width };
+	struct bd_feature_cache cache = { .records = bd_feed_records(feed), .target_width = target_width, .places = places };
 	struct bd_feed_batch batch;
 	uint64_t done = 0;
 	int r;

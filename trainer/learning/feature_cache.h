@@ -24,9 +24,10 @@ struct bd_feature_cache {
 	uint64_t records;
 	size_t width; /* floats of one record's features */
 	size_t target_width;
+	size_t places; /* class numbers of one record */
 	float *features; /* (records, width), mapped */
 	uint8_t *present; /* (records): 0 where the record was left out */
-	int64_t *classes; /* (records), or NULL */
+	int64_t *classes; /* (records, places), or NULL */
 	float *values; /* (records, target_width), or NULL */
 	size_t mapped_bytes;
 	bool on_disk;
@@ -40,8 +41,8 @@ BD_MUST_CHECK int bd_feature_cache_check(const struct bd_schema *schema, struct 
  * memory; else they lie in a file in `folder`. -EINVAL: the graph has no frozen part; -EINTR: *stop; -ENOSPC, -ENOMEM; the stream's errors.
  * on_progress (may be NULL) is told the records done.
  */
-BD_MUST_CHECK int bd_feature_cache_fill(struct bd_feed *feed, struct bd_graph *graph, size_t target_width, uint64_t memory_bytes,
-                                        const char *folder, const volatile int *stop,
+BD_MUST_CHECK int bd_feature_cache_fill(struct bd_feed *feed, struct bd_graph *graph, size_t target_width, size_t places,
+                                        uint64_t memory_bytes, const char *folder, const volatile int *stop,
                                         void (*on_progress)(void *context, uint64_t done), void *context,
                                         struct bd_feature_cache *ret_cache, struct bd_error *error);
 

@@ -19,7 +19,8 @@ enum target_kind {
 
 struct bd_feed {
 	enum target_kind target_kind;
-	size_t output_width;
+	size_t output_width; /* values of one record's output */
+	size_t places; /* class numbers of one record: one for a vector, one a pixel for a picture */
 	float *converted; /* (batch, output_width) for CONVERTED */
 	uint64_t records;
 	uint64_t waited_ns;
@@ -35,7 +36,7 @@ struct bd_feed {
 		struct bd_order_position position;
 		float *features; /* (batch, width of the features) */
 		float *values; /* (batch, output_width) */
-		int64_t *classes; /* (batch) */
+		int64_t *classes; /* (batch, places) */
 		uint64_t *numbers; /* (batch) */
 	} cached;
 };
@@ -90,34 +91,54 @@ static int check_image(const struct bd_schema *schema, const struct bd_feed_shap
 	                    text, shape->height, shape->width, shape->channels);
 }
 
-static int check_label(const struct bd_schema *schema, struct bd_feed *feed, bool wanted, struct bd_error *error)
+/* The label's shape without the batch and without a last axis of 1 is `rank` dimensions of the output's. */
+static bool label_has(const struct bd_array_schema *label, const struct bd_shape *output, int rank)
+{
+	int own = (int)label->rank - 1;
+	if (own == rank + 1 && label->shape[own] == 1)
+		own--;
+	if (own != rank)
+		return false;
+	for (int i = 0; i < rank; i++)
+		if (label->shape[i + 1] != output->dims[i])
+			return false;
+	return true;
+}
+
+static int refuse_label(const struct bd_array_schema *label, const struct bd_shape *output, struct bd_error *error)
+{
+	char text[128], wanted[64];
+	describe(label, text, sizeof text);
+	bd_shape_format(output, wanted, sizeof wanted);
+	return bd_error_set(
+		error, -EINVAL,
+		"the data's label is %s of %s, the model's output is %s; it takes class numbers (int64, one%s) or numbers of "
+		"the output's shape",
+		text,
+		label->dtype == BD_INT64     ? "int64"
+		: label->dtype == BD_FLOAT32 ? "float32"
+					     : "uint8",
+		wanted, output->rank == 3 ? " for each pixel" : "");
+}
+
+static int check_label(const struct bd_schema *schema, const struct bd_shape *output, struct bd_feed *feed, bool wanted,
+                       struct bd_error *error)
 {
 	const struct bd_array_schema *label = find_array(schema, "label", &feed->stream.label);
 	if (!label && !wanted)
 		return 0;
 	if (!label)
 		return bd_error_set(error, -EINVAL, "the data has no feature 'label', which is the model's target");
-	bool one = label->rank == 1 || (label->rank == 2 && label->shape[1] == 1);
-	bool full = (label->rank == 2 && label->shape[1] == (int64_t)feed->output_width) ||
-	            (label->rank == 1 && feed->output_width == 1);
+	bool one = label_has(label, output, output->rank - 1);
+	bool full = label_has(label, output, output->rank) || (one && bd_shape_channels(output) == 1);
 	if (label->dtype == BD_INT64 && one)
 		feed->target_kind = CLASSES;
 	else if (label->dtype == BD_INT64 && full)
 		feed->target_kind = CONVERTED;
 	else if (label->dtype == BD_FLOAT32 && full)
 		feed->target_kind = VALUES;
-	else if (wanted) {
-		char text[128];
-		describe(label, text, sizeof text);
-		return bd_error_set(error, -EINVAL,
-		                    "the data's label is %s of %s, the model's output has %zu values; it takes class numbers "
-		                    "(int64) or floats of its shape",
-		                    text,
-		                    label->dtype == BD_INT64     ? "int64"
-		                    : label->dtype == BD_FLOAT32 ? "float32"
-		                                                 : "uint8",
-		                    feed->output_width);
-	}
+	else if (wanted)
+		return refuse_label(label, output, error);
 	return 0;
 }
 
@@ -127,7 +148,8 @@ int bd_feed_open(struct bd_client *client, const struct bd_stream_request *reque
 	struct bd_feed *feed = calloc(1, sizeof *feed);
 	if (!feed)
 		return bd_error_set(error, -ENOMEM, "no memory for a stream");
-	feed->output_width = shape->output_width;
+	feed->output_width = (size_t)bd_shape_count(&shape->output);
+	feed->places = feed->output_width / (size_t)bd_shape_channels(&shape->output);
 	struct bd_stream_request interruptible = *request;
 	interruptible.interruptible = true;
 	int r = bd_stream_open(client, &interruptible, &feed->stream.stream, error);
@@ -137,7 +159,7 @@ int bd_feed_open(struct bd_client *client, const struct bd_stream_request *reque
 	feed->records = schema->records;
 	r = check_image(schema, shape, &feed->stream.image, error);
 	if (r == 0)
-		r = check_label(schema, feed, shape->wants_labels, error);
+		r = check_label(schema, &shape->output, feed, shape->wants_labels, error);
 	if (r < 0) {
 		bd_error_prefix(error, "%s", request->dataset);
 		goto fail;
@@ -165,12 +187,13 @@ int bd_feed_of_cache(const struct bd_feature_cache *cache, const struct bd_strea
 	size_t batch = spec->batch;
 	feed->records = cache->records;
 	feed->output_width = cache->target_width;
+	feed->places = cache->places;
 	feed->target_kind = cache->classes ? CLASSES : cache->values ? VALUES : NO_TARGET;
 	feed->cached.cache = cache;
 	feed->cached.position = (struct bd_order_position){ spec->start_epoch, spec->start_batch };
 	feed->cached.features = aligned_alloc(64, (batch * cache->width * sizeof(float) + 63) / 64 * 64);
 	feed->cached.values = calloc(batch * (cache->target_width ? cache->target_width : 1), sizeof(float));
-	feed->cached.classes = calloc(batch, sizeof(int64_t));
+	feed->cached.classes = calloc(batch * (cache->places ? cache->places : 1), sizeof(int64_t));
 	feed->cached.numbers = calloc(batch, sizeof(uint64_t));
 	int r;
 	if (!feed->cached.features || !feed->cached.values || !feed->cached.classes || !feed->cached.numbers)
@@ -277,7 +300,8 @@ static void gather_row(struct bd_feed *feed, uint32_t row, uint64_t record)
 	memcpy(feed->cached.features + row * cache->width, cache->features + record * cache->width, cache->width * sizeof(float));
 	feed->cached.numbers[row] = record;
 	if (cache->classes)
-		feed->cached.classes[row] = cache->classes[record];
+		memcpy(feed->cached.classes + row * cache->places, cache->classes + record * cache->places,
+		       cache->places * sizeof *cache->classes);
 	if (cache->values)
 		memcpy(feed->cached.values + row * cache->target_width, cache->values + record * cache->target_width,
 		       cache->target_width * sizeof(float));

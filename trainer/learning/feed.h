@@ -21,7 +21,7 @@ struct bd_feed;
 /* What of a model the data must fit. */
 struct bd_feed_shape {
 	uint32_t height, width, channels;
-	size_t output_width; /* values of an output row */
+	struct bd_shape output; /* of one record */
 	bool wants_labels; /* false: prediction, the dataset may have none */
 };
 

@@ -40,7 +40,7 @@ static void apply_piece(const void *optimizer, size_t piece)
 static void learn(struct bd_loop *loop, const struct bd_feed_batch *batch, const float *outputs, double loss)
 {
 	struct bd_network *network = loop->network;
-	bd_metric_set_update(loop->window_metrics, outputs, &batch->targets, batch->rows);
+	bd_metric_set_update(loop->window_metrics, outputs, &batch->targets, batch->rows * network->places);
 	/* Large gradients meet their weights while they are in the cache. */
 	const struct bd_gradient_taker taker = { bd_optimizer_take, loop->optimizer };
 	loop->learning_rate = bd_optimizer_begin(loop->optimizer);
@@ -60,8 +60,8 @@ static int train_batch(struct bd_loop *loop, const struct bd_feed_batch *batch, 
 	if (batch->rows == 0)
 		return 0;
 	const float *outputs = bd_network_forward(network, batch, true, loop->state.step);
-	int r = bd_loss_compute(&network->loss, outputs, &batch->targets, batch->rows, network->width, &loss, loop->gradient,
-	                        error);
+	int r = bd_loss_compute(&network->loss, outputs, &batch->targets, batch->rows * network->places, network->classes, &loss,
+	                        loop->gradient, error);
 	if (r < 0) {
 		bd_error_prefix(error, "step %" PRIu64 ", batch with record %" PRIu64, loop->state.step + 1, batch->records[0]);
 		return r;

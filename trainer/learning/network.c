@@ -92,7 +92,10 @@ int bd_network_init(const struct bd_model_file *file, const struct bd_network_op
 			bd_error_prefix(error, "%s", file->model.path);
 		return r;
 	}
+	network.output = bd_graph_output_shape(network.graph);
 	network.width = bd_graph_output_count(network.graph);
+	network.classes = (size_t)bd_shape_channels(&network.output);
+	network.places = network.width / network.classes;
 	network.loss.from_logits = network.loss.from_logits || bd_graph_left_out(network.graph) != BD_ACTIVATION_LINEAR;
 	r = list_parameters(&network, error);
 	if (r < 0) {
@@ -163,7 +166,7 @@ int bd_network_load_weights(struct bd_network *network, const struct bd_model_fi
 
 void bd_network_probabilities(const struct bd_network *network, float *output, size_t rows)
 {
-	bd_activation_apply(bd_graph_left_out(network->graph), output, rows, network->width);
+	bd_activation_apply(bd_graph_left_out(network->graph), output, rows * network->places, network->classes);
 }
 
 int bd_network_check_finite(const struct bd_network *network, struct bd_error *error)

@@ -16,7 +16,10 @@ struct bd_network {
 	struct bd_graph *graph;
 	struct bd_parameter **parameters; /* all, in the graph's order; borrowed from it */
 	size_t parameter_count;
-	size_t width; /* values of an output row */
+	struct bd_shape output; /* of one record */
+	size_t width; /* values of an output row: places x classes */
+	size_t places; /* of one output: 1 for a vector, the pixels of a picture; each has a target of its own */
+	size_t classes; /* values of a place: the output's last axis */
 	size_t random_layers; /* after bd_network_load_weights: layers with weights that no file gave any, at least */
 	struct bd_loss loss;
 	bool has_loss;

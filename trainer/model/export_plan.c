@@ -148,9 +148,7 @@ static int measure(const struct bd_export_plan *plan, struct bd_export_layer *la
 	case BD_EXPORT_AVERAGE_POOLING2D:
 		return measure_window(layer, input, config->pool_size, config->pool_size, bd_shape_channels(input), error);
 	case BD_EXPORT_DENSE:
-		if (input->rank != 1)
-			return fail(layer, error, "its input is no vector; put a flatten before it");
-		layer->shape = bd_shape_vector(config->units);
+		layer->shape.dims[input->rank - 1] = config->units;
 		return 0;
 	case BD_EXPORT_GLOBAL_AVERAGE_POOLING2D:
 	case BD_EXPORT_GLOBAL_MAX_POOLING2D:

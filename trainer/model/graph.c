@@ -142,6 +142,11 @@ size_t bd_graph_output_count(const struct bd_graph *graph)
 	return bd_layer_count(&graph->layers[graph->output]);
 }
 
+struct bd_shape bd_graph_output_shape(const struct bd_graph *graph)
+{
+	return graph->layers[graph->output].shape;
+}
+
 enum bd_activation bd_graph_left_out(const struct bd_graph *graph)
 {
 	return graph->left_out;

@@ -96,6 +96,7 @@ double bd_graph_penalty(const struct bd_graph *graph);
 
 /* The values of one output row, and the activation that options.logits left out (linear: none). */
 size_t bd_graph_output_count(const struct bd_graph *graph);
+struct bd_shape bd_graph_output_shape(const struct bd_graph *graph);
 enum bd_activation bd_graph_left_out(const struct bd_graph *graph);
 
 /* In place on (rows, columns); softmax runs over columns. For probabilities out of logits. */

@@ -111,6 +111,8 @@ static int add_layer(struct bd_graph *graph, const struct bd_model *model, size_
 		result = layer->type->configure(layer, error);
 	if (!result && bd_shape_count(&layer->shape) < 0)
 		result = bd_layer_error(layer, error, "its output is empty or too large");
+	if (!result && layer->activation == BD_ACTIVATION_SOFTMAX && bd_shape_channels(&layer->shape) == 1)
+		result = bd_layer_error(layer, error, "a softmax over one value is always 1 and learns nothing; use sigmoid");
 	layer->config.name = layer->config.type = NULL;
 	layer->config.inputs = NULL;
 	layer->config.input_count = 0;

@@ -96,8 +96,30 @@ static void add_convolution(struct export *export, const struct bd_export_layer 
 		bd_onnx_set_int(&export->builder, node, "group", layer->parameters[0]->shape[2]);
 }
 
+/* On a picture, whose channels stand before the pixels in ONNX: a convolution with a kernel of 1 x 1. */
+static void add_dense_of_picture(struct export *export, const struct bd_export_layer *layer, char *output)
+{
+	const struct bd_parameter *kernel = layer->parameters[0];
+	size_t width = (size_t)kernel->shape[0], units = (size_t)kernel->shape[1];
+	float *turned = bd_onnx_reserve(&export->builder, kernel->count, sizeof *turned);
+	for (size_t i = 0; turned && i < kernel->count; i++)
+		turned[i % units * width + i / units] = kernel->value[i];
+	bd_onnx_node *node = bd_onnx_add_node(&export->builder, "Conv", output);
+	bd_onnx_add_input(&export->builder, node, input_of(export, layer, 0));
+	bd_onnx_add_input(&export->builder, node,
+	                  bd_onnx_add_floats(&export->builder, bd_onnx_text(&export->builder, "%s", kernel->name),
+	                                     (const int64_t[]){ kernel->shape[1], kernel->shape[0], 1, 1 }, 4, turned,
+	                                     turned ? kernel->count : 0));
+	if (bd_export_parameter(layer, "bias"))
+		bd_onnx_add_input(&export->builder, node, add_vector(export, layer, "bias"));
+}
+
 static void add_dense(struct export *export, const struct bd_export_layer *layer, char *output)
 {
+	if (layer->shape.rank == 3) {
+		add_dense_of_picture(export, layer, output);
+		return;
+	}
 	const struct bd_parameter *kernel = layer->parameters[0];
 	bd_onnx_node *node = bd_onnx_add_node(&export->builder, "Gemm", output);
 	bd_onnx_add_input(&export->builder, node, input_of(export, layer, 0));

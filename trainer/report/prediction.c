@@ -6,18 +6,22 @@
 
 #include "trainer/learning/metric.h"
 
-struct bd_answers bd_answers_of(const struct bd_model_file *file, size_t width, const char *const *classes, size_t class_count)
+struct bd_answers bd_answers_of(const struct bd_model_file *file, const struct bd_network *network, const char *const *classes,
+                                size_t class_count)
 {
 	const struct bd_layer_config *last = &file->model.layers[file->model.layer_count - 1];
 	bool ends_in_classes = strcmp(last->type, "softmax") == 0 || last->activation == BD_ACTIVATION_SIGMOID ||
 	                       last->activation == BD_ACTIVATION_SOFTMAX;
-	bool is_classifier = file->training.has_loss ? file->training.loss.kind != BD_MEAN_SQUARED_ERROR : ends_in_classes;
+	/* One answer a record; a class for each pixel is a picture of numbers. */
+	bool is_classifier = network->places > 1       ? false
+	                     : file->training.has_loss ? file->training.loss.kind != BD_MEAN_SQUARED_ERROR
+	                                               : ends_in_classes;
 	bool from_logits = file->training.has_loss && is_classifier && file->training.loss.from_logits;
-	bool sigmoid = from_logits && (width == 1 || file->training.loss.kind == BD_BINARY_CROSSENTROPY);
+	bool sigmoid = from_logits && (network->width == 1 || file->training.loss.kind == BD_BINARY_CROSSENTROPY);
 	return (struct bd_answers){ .is_classifier = is_classifier,
 		                    .sigmoid = sigmoid,
 		                    .softmax = from_logits && !sigmoid,
-		                    .width = width,
+		                    .width = network->width,
 		                    .classes = classes,
 		                    .class_count = class_count };
 }

@@ -24,7 +24,8 @@ struct bd_prediction {
 };
 
 /* Sigmoid and softmax outputs are classes unless the loss says otherwise. */
-struct bd_answers bd_answers_of(const struct bd_model_file *file, size_t width, const char *const *classes, size_t class_count);
+struct bd_answers bd_answers_of(const struct bd_model_file *file, const struct bd_network *network, const char *const *classes,
+                                size_t class_count);
 
 /* Of one row of outputs (width). One number p is class 1 with p where p > 0.5, else class 0 with 1 - p. */
 struct bd_prediction bd_prediction_of(const struct bd_answers *answers, const float *row);

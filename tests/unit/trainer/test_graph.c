@@ -528,8 +528,8 @@ static void wrong_model_is_einval_with_the_layer_named(void **state)
 	model_of(&model, 4, 3);
 	wrong(&model, "1 to");
 	model_of(&model, 4, 3);
-	add(&model, "dense", "top", NULL, NULL)->units = 2;
-	wrong(&model, "'top' (dense): needs a vector");
+	add(&model, "softmax", "top", NULL, NULL)->axis = 1;
+	wrong(&model, "'top' (softmax): axis must be the last one");
 	model_of(&model, 4, 3);
 	add(&model, "conv9d", "c", NULL, NULL);
 	wrong(&model, "no layer type 'conv9d'");
