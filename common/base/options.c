@@ -322,6 +322,15 @@ void bd_print_error(const char *program, const struct bd_error *error)
 	fprintf(stderr, "%s: %s\n", program, error->text);
 }
 
+void bd_print_notes(const char *program, const char *const *notes, size_t count)
+{
+	struct bd_error line;
+	for (size_t i = 0; i < count; i++) {
+		bd_error_set(&line, -EINVAL, "%s", notes[i]);
+		bd_print_error(program, &line);
+	}
+}
+
 int bd_usage_error(const struct bd_command *command, const struct bd_error *error)
 {
 	char name[64];

@@ -96,6 +96,9 @@ int bd_subcommand_run(const char *program, const char *summary, const struct bd_
 /* "PROGRAM: text" on standard error. */
 void bd_print_error(const char *program, const struct bd_error *error);
 
+/* "PROGRAM: note" each on standard error: what a person may want to know and --quiet leaves out. Control characters become '?'. */
+void bd_print_notes(const char *program, const char *const *notes, size_t count);
+
 /* Prints the error with the command's name and returns the exit status for `code`: 2 for what bd_command_parse refused. */
 int bd_usage_error(const struct bd_command *command, const struct bd_error *error);
 

@@ -115,12 +115,29 @@ static int send_classes(const struct bd_schema *schema, send_schema send, void *
 	return 0;
 }
 
+/* A note that is too long is for the log only. */
+static int send_notes(const struct bd_schema *schema, send_schema send, void *context, struct bd_error *error)
+{
+	int result = 0;
+	for (size_t i = 0; result == 0 && i < schema->note_count && i < BD_WIRE_MAX_NOTES; i++) {
+		char *note = (char *)schema->notes[i];
+		Batchd__Schema page = BATCHD__SCHEMA__INIT;
+		page.notes = &note;
+		page.n_notes = 1;
+		if (strlen(note) + ENTRY_OVERHEAD_BYTES <= BD_WIRE_PAGE_BYTES)
+			result = send(context, &page, error);
+	}
+	return result;
+}
+
 int bd_schema_to_messages(const struct bd_schema *schema,
                           int (*send)(void *context, const Batchd__Schema *message, struct bd_error *error), void *context,
                           struct bd_error *error)
 {
 	int result = send_arrays(schema, send, context, error);
-	return result < 0 ? result : send_classes(schema, send, context, error);
+	if (result == 0)
+		result = send_classes(schema, send, context, error);
+	return result < 0 ? result : send_notes(schema, send, context, error);
 }
 
 /* ---- schema, in ---- */
@@ -147,23 +164,40 @@ static int add_array(struct bd_owned_schema *owned, const Batchd__Array *from, s
 	return 0;
 }
 
-static int add_classes(struct bd_owned_schema *owned, const Batchd__Schema *message, struct bd_error *error)
+/* Appends copies of `added` to the list, whose count follows each. */
+static int add_texts(char ***list, size_t *count, char *const *added, size_t added_count, struct bd_error *error)
 {
-	size_t count = owned->schema.class_count;
-	if (message->n_classes > BD_WIRE_MAX_CLASSES - count)
-		return bd_error_set(error, -EPROTO, "the daemon's schema: more than %u classes", BD_WIRE_MAX_CLASSES);
-	char **classes = realloc(owned->classes, (count + message->n_classes) * sizeof *classes);
-	if (!classes)
+	if (!added_count)
+		return 0;
+	char **texts = realloc(*list, (*count + added_count) * sizeof *texts);
+	if (!texts)
 		return bd_error_set(error, -ENOMEM, "out of memory");
-	owned->classes = classes;
-	owned->schema.classes = (const char *const *)classes;
-	for (size_t i = 0; i < message->n_classes; i++) {
-		classes[count + i] = strdup(message->classes[i]);
-		if (!classes[count + i])
+	*list = texts;
+	for (size_t i = 0; i < added_count; i++) {
+		texts[*count] = strdup(added[i]);
+		if (!texts[*count])
 			return bd_error_set(error, -ENOMEM, "out of memory");
-		owned->schema.class_count++;
+		++*count;
 	}
 	return 0;
+}
+
+static int add_classes(struct bd_owned_schema *owned, const Batchd__Schema *message, struct bd_error *error)
+{
+	if (message->n_classes > BD_WIRE_MAX_CLASSES - owned->schema.class_count)
+		return bd_error_set(error, -EPROTO, "the daemon's schema: more than %u classes", BD_WIRE_MAX_CLASSES);
+	int result = add_texts(&owned->classes, &owned->schema.class_count, message->classes, message->n_classes, error);
+	owned->schema.classes = (const char *const *)owned->classes;
+	return result;
+}
+
+static int add_notes(struct bd_owned_schema *owned, const Batchd__Schema *message, struct bd_error *error)
+{
+	if (message->n_notes > BD_WIRE_MAX_NOTES - owned->schema.note_count)
+		return bd_error_set(error, -EPROTO, "the daemon's schema: more than %u notes", BD_WIRE_MAX_NOTES);
+	int result = add_texts(&owned->notes, &owned->schema.note_count, message->notes, message->n_notes, error);
+	owned->schema.notes = (const char *const *)owned->notes;
+	return result;
 }
 
 int bd_owned_schema_add(struct bd_owned_schema *owned, const Batchd__Schema *message, struct bd_error *error)
@@ -173,7 +207,8 @@ int bd_owned_schema_add(struct bd_owned_schema *owned, const Batchd__Schema *mes
 		if (result < 0)
 			return result;
 	}
-	return message->n_classes ? add_classes(owned, message, error) : 0;
+	int result = add_classes(owned, message, error);
+	return result < 0 ? result : add_notes(owned, message, error);
 }
 
 void bd_owned_schema_finish(struct bd_owned_schema *owned)
@@ -184,6 +219,9 @@ void bd_owned_schema_finish(struct bd_owned_schema *owned)
 	}
 	for (size_t i = 0; i < owned->schema.class_count; i++)
 		free(owned->classes[i]);
+	for (size_t i = 0; i < owned->schema.note_count; i++)
+		free(owned->notes[i]);
+	free(owned->notes);
 	free(owned->arrays);
 	free(owned->classes);
 	*owned = (struct bd_owned_schema){ .arrays = NULL };

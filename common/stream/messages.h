@@ -30,7 +30,7 @@ BD_MUST_CHECK int bd_schema_to_messages(const struct bd_schema *schema,
 struct bd_owned_schema {
 	struct bd_schema schema;
 	struct bd_array_schema *arrays;
-	char **classes;
+	char **classes, **notes;
 };
 /* -EPROTO: a dtype, rank or count out of bounds; -ENOMEM. */
 BD_MUST_CHECK int bd_owned_schema_add(struct bd_owned_schema *owned, const Batchd__Schema *message, struct bd_error *error);

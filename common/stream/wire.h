@@ -32,6 +32,7 @@
 /* What SCHEMA packets may add up to, checked by the client. */
 #define BD_WIRE_MAX_ARRAYS 1024u
 #define BD_WIRE_MAX_CLASSES (1u << 20)
+#define BD_WIRE_MAX_NOTES 32u
 /* What one TEXT, METRICS or SCHEMA packet carries of a longer list: far enough below BD_WIRE_MAX_BYTES for every tag and length. */
 #define BD_WIRE_PAGE_BYTES 49152u
 

@@ -149,10 +149,11 @@ static const struct bd_member_events member_events = {
 
 /* ---- OPEN ---- */
 
-static void log_notes(const struct bd_dataset *dataset)
+/* A private daemon's client says the same on the same terminal. */
+static void log_notes(const struct bd_server *server, const struct bd_dataset *dataset)
 {
 	for (size_t i = 0; i < dataset->note_count; i++)
-		bd_log(BD_LOG_WARN, "%s: %s", dataset->name, dataset->notes[i]);
+		bd_log(server->is_private ? BD_LOG_INFO : BD_LOG_WARN, "%s: %s", dataset->name, dataset->notes[i]);
 }
 
 static int read_spec(const Batchd__Open *open, struct bd_stream_spec *ret_spec, struct bd_error *error)
@@ -181,7 +182,7 @@ static void on_job_done(void *context, struct bd_open_result *opened)
 		result = bd_error_set(&error, -ESHUTDOWN,
 		                      "batchd is shutting down and opens no new streams; try again in a moment");
 	if (result == 0) {
-		log_notes(opened->dataset);
+		log_notes(server, opened->dataset);
 		struct bd_join join = {
 			.dataset_name = session->open->dataset,
 			.digest = opened->digest,

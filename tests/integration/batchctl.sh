@@ -119,6 +119,14 @@ expect 0 "$batchctl" streams --connect "$socket" --json
 [ ! -s "$WORK/out" ] || fail "streams of an idle daemon: $(cat "$WORK/out")"
 expect 0 env BATCHD_SOCKET="$socket" "$batchctl" read small --batch 4 --json --quiet
 holds out '{"batches":2,'
+pictures "$WORK/folder/cat/1.png" "$WORK/folder/loose.png"
+printf 'shards: {folder: folder}\nfeatures: {image: {type: image, resize: {height: 8, width: 8}}}\n' >"$WORK/folder.yaml"
+expect 0 "$batchctl" read "$WORK/folder.yaml" --connect "$socket" --json
+holds err 'batchctl: ' 'folder: 1 file beside the class folders is left out: loose.png'
+expect 0 "$batchctl" read "$WORK/folder.yaml" --connect "$socket" --json --quiet
+[ ! -s "$WORK/err" ] || fail "notes with --quiet: $(cat "$WORK/err")"
+expect 0 "$batchctl" read "$WORK/folder.yaml" --quiet
+[ ! -s "$WORK/err" ] || fail "notes of a private daemon with --quiet: $(cat "$WORK/err")"
 expect 1 "$batchctl" read large --connect "$socket"
 holds err 'large'
 "$batchctl" read small --batch 2 --epochs 0 --connect "$socket" --json --quiet >/dev/null 2>&1 &

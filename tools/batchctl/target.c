@@ -132,6 +132,10 @@ int bd_target_open(struct bd_target *target, const char *dataset, const struct b
 	bd_progress_finish(target->progress);
 	target->progress = NULL;
 	target->opened = true;
+	if (result == 0 && !quiet) {
+		const struct bd_schema *schema = bd_stream_schema(*ret_stream);
+		bd_print_notes(BD_BATCHCTL, schema->notes, schema->note_count);
+	}
 	return result;
 }
 

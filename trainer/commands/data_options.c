@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "trainer/learning/feed.h"
+
 /* Of threads: as many as a daemon takes. */
 #define MAX_THREADS 1024
 
@@ -52,4 +54,11 @@ int bd_command_failed(const struct bd_error *error, int result)
 		return BD_EXIT_INTERRUPTED;
 	bd_print_error("batchtrain", error);
 	return BD_EXIT_FAILED;
+}
+
+void bd_data_print_notes(const struct bd_feed *feed, bool quiet)
+{
+	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(feed));
+	if (!quiet)
+		bd_print_notes("batchtrain", schema->notes, schema->note_count);
 }

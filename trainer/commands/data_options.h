@@ -11,6 +11,8 @@
 #include "common/base/options.h"
 #include "common/stream/spec.h"
 
+struct bd_feed;
+
 #define BD_DATA_OPTION_COUNT 3
 
 struct bd_data_options {
@@ -31,5 +33,8 @@ void bd_data_request_once(struct bd_stream_request *ret_request, const char *dat
 
 /* The program's name in front of errors, for both kinds of ends; returns the exit status for a result of this command. */
 int bd_command_failed(const struct bd_error *error, int result);
+
+/* What the daemon says on the data's files, on standard error. */
+void bd_data_print_notes(const struct bd_feed *feed, bool quiet);
 
 #endif

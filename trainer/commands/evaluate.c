@@ -107,6 +107,8 @@ static int open_data(struct evaluate *evaluate, struct bd_error *error)
 	int r = bd_data_options_connect(&evaluate->data, &evaluate->client, error);
 	if (r == 0)
 		r = bd_feed_open(evaluate->client, &request, &shape, &evaluate->feed, error);
+	if (r == 0)
+		bd_data_print_notes(evaluate->feed, evaluate->quiet);
 	return r < 0 ? r : bd_loss_check(&network->loss, network->classes, bd_feed_has_classes(evaluate->feed), error);
 }
 

@@ -238,6 +238,7 @@ static int open_data(struct predict *predict, struct bd_error *error)
 		r = bd_feed_open(predict->client, &request, &shape, &predict->feed, error);
 	if (r < 0)
 		return r;
+	bd_data_print_notes(predict->feed, predict->quiet);
 	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(predict->feed));
 	const char *const *classes = predict->class_count ? (const char *const *)predict->classes : schema->classes;
 	predict->answers = bd_answers_of(&predict->model.file, &predict->model.network, classes,

@@ -72,7 +72,10 @@ static int open_training(struct bd_train *train, struct bd_error *error)
 	request.on_progress = show_progress;
 	request.context = train;
 	int r = bd_train_open(train, &request, &train->feed, error);
-	return r < 0 ? r : describe(train, train->feed, error);
+	if (r < 0)
+		return r;
+	bd_data_print_notes(train->feed, train->quiet);
+	return describe(train, train->feed, error);
 }
 
 /* Weights in front of the first trained one are what the cache saves. */
@@ -98,8 +101,10 @@ static int fill_cache(struct bd_train *train, const char *dataset, struct bd_fea
 	if (r < 0)
 		return r;
 	r = bd_feature_cache_check(bd_stream_schema(bd_feed_stream(feed)), error);
-	if (r == 0 && dataset == train->train_data)
+	if (r == 0 && dataset == train->train_data) {
+		bd_data_print_notes(feed, train->quiet);
 		r = describe(train, feed, error);
+	}
 	if (r == 0) {
 		train->progress = bd_progress_create("features", bd_feed_records(feed), "records", train->quiet);
 		r = bd_feature_cache_fill(feed, train->network.graph, train->network.width, train->network.places, memory,
@@ -132,6 +137,8 @@ int bd_train_check_evaluation(struct bd_train *train, struct bd_error *error)
 	request.on_progress = show_progress;
 	request.context = train;
 	int r = bd_train_open(train, &request, &feed, error);
+	if (r == 0)
+		bd_data_print_notes(feed, train->quiet);
 	bd_feed_close(feed);
 	return r;
 }

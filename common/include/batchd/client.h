@@ -118,6 +118,8 @@ struct bd_schema {
 	uint64_t batches_per_epoch; /* of epoch 0; with carry other epochs may have one less */
 	size_t class_count;
 	const char *const *classes; /* names of the label's values, where the dataset has them */
+	size_t note_count;
+	const char *const *notes; /* for people: one line on each oddity of the dataset's files, such as what was left out */
 };
 
 struct bd_array {

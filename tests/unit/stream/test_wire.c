@@ -282,6 +282,33 @@ static void what_a_gone_peer_said_is_received(void **state)
 	assert_int_equal(receive(BD_WIRE_DAEMON, BD_WIRE_NEW, &packet), -ECONNRESET);
 }
 
+static int add_page(void *context, const Batchd__Schema *message, struct bd_error *error)
+{
+	return bd_owned_schema_add(context, message, error);
+}
+
+static void classes_and_notes_survive_the_way(void **state)
+{
+	(void)state;
+	const char *const classes[] = { "cat", "dog" }, *const notes[] = { "1 file is left out: a.png",
+		                                                           "1 class has no pictures: dog" };
+	struct bd_schema schema = { .class_count = 2, .classes = classes, .note_count = 2, .notes = notes };
+	struct bd_owned_schema owned = { .arrays = NULL };
+	assert_int_equal(bd_schema_to_messages(&schema, add_page, &owned, NULL), 0);
+	assert_int_equal(owned.schema.class_count, 2);
+	assert_string_equal(owned.schema.classes[1], "dog");
+	assert_int_equal(owned.schema.note_count, 2);
+	assert_string_equal(owned.schema.notes[1], "1 class has no pictures: dog");
+	/* what the other side may make this one hold is bounded */
+	struct bd_error error = { 0 };
+	int result = 0;
+	for (unsigned i = 0; result == 0 && i < BD_WIRE_MAX_NOTES; i++)
+		result = bd_schema_to_messages(&schema, add_page, &owned, &error);
+	assert_int_equal(result, -EPROTO);
+	assert_non_null(strstr(error.text, "more than 32 notes"));
+	bd_owned_schema_finish(&owned);
+}
+
 static void specs_survive_the_way(void **state)
 {
 	(void)state;
@@ -361,6 +388,7 @@ int main(void)
 		TEST(a_full_socket_swallows_doorbells),
 		TEST(a_gone_peer_is_an_error_and_no_signal),
 		TEST(what_a_gone_peer_said_is_received),
+		TEST(classes_and_notes_survive_the_way),
 		TEST(specs_survive_the_way),
 		TEST(damaged_packets_never_hurt),
 	};
