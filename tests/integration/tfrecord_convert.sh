@@ -80,6 +80,9 @@ printf 'cat/1.png,cat\ncat/kitten/2.png, cat\ndog/3.png,dog\n' >"$pictures/list.
 expect 0 "$tfrecord" convert "$pictures/list.csv" --output "$WORK/blank/set" --json
 holds out '"records":3,"skipped":0,"shards":3,' '"classes":[" cat","cat","dog"]'
 holds err "the classes ' cat' and 'cat' differ in blanks or case only"
+printf 'cat/1.png,c\033at\ncat/kitten/2.png,c\033 at\n' >"$pictures/list.csv"
+expect 0 "$tfrecord" convert "$pictures/list.csv" --output "$WORK/escape/set" --json
+holds err "the classes 'c? at' and 'c?at' differ in blanks or case only"
 rm "$pictures/list.csv"
 ln -s /no/such/file "$pictures/cat/gone.png"
 expect 1 "$tfrecord" convert "$pictures" --output "$WORK/d/set"

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/arithmetic.h"
+#include "common/base/options.h"
 #include "common/base/progress.h"
 #include "common/base/random.h"
 #include "common/record/class_order.h"
@@ -79,13 +80,19 @@ static int find_raw_size(struct run *run, struct bd_error *error)
 	return 0;
 }
 
+static void note(const struct run *run, const char *text)
+{
+	if (!run->convert->quiet)
+		bd_print_notes("tfrecord convert", &text, 1);
+}
+
 static int tell_alike_classes(const struct run *run, struct bd_error *error)
 {
 	const struct bd_picture_list *list = run->convert->list;
 	char text[BD_ERROR_TEXT_BYTES];
 	int status = bd_class_names_alike(list->classes, list->class_count, text, sizeof text, error);
-	if (status > 0 && !run->convert->quiet)
-		fprintf(stderr, "tfrecord convert: %s\n", text);
+	if (status > 0)
+		note(run, text);
 	return status < 0 ? status : 0;
 }
 
@@ -98,8 +105,8 @@ static void tell_left_out(struct run *run)
 		fprintf(stderr, "tfrecord convert: left out: %s\n", folder->unreadable[i]);
 	run->result.skipped = folder->unreadable_count;
 	for (int i = 0; i < BD_IMAGE_FOLDER_REMARKS; i++) {
-		if (!run->convert->quiet && bd_image_folder_say(folder, (enum bd_image_folder_remark)i, text, sizeof text))
-			fprintf(stderr, "tfrecord convert: %s\n", text);
+		if (bd_image_folder_say(folder, (enum bd_image_folder_remark)i, text, sizeof text))
+			note(run, text);
 		if (i != BD_IMAGE_FOLDER_EMPTY)
 			run->result.ignored += folder->remarks[i].count;
 	}
