@@ -328,7 +328,10 @@ static const struct bd_option options[] = {
 	  .argument = "fail|skip",
 	  .help = "what a broken picture does [fail]",
 	  .choices = on_errors },
-	{ .name = "force", .kind = BD_OPTION_FLAG, .value = &given.force, .help = "replace files of this name" },
+	{ .name = "force",
+	  .kind = BD_OPTION_FLAG,
+	  .value = &given.force,
+	  .help = "replace files of this name, once the new are whole" },
 };
 
 static const struct bd_command command = {
