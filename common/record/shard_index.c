@@ -17,7 +17,8 @@ struct bd_shard_key bd_shard_key_of(const struct stat *status)
 	return (struct bd_shard_key){ .device = status->st_dev,
 		                      .inode = status->st_ino,
 		                      .size = (uint64_t)status->st_size,
-		                      .mtime_ns = (int64_t)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec };
+		                      .mtime_ns = (int64_t)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec,
+		                      .ctime_ns = (int64_t)status->st_ctim.tv_sec * 1000000000 + status->st_ctim.tv_nsec };
 }
 
 bool bd_shard_key_equal(const struct bd_shard_key *a, const struct bd_shard_key *b)
@@ -67,6 +68,28 @@ bool bd_shard_index_same_compression(int fd, const struct bd_shard_index *index,
 	       bd_compression_detect(magic, length) == index->compression;
 }
 
+/* The index of the cache folder, where it is that of this shard and of use here. */
+static struct bd_shard_index *load_kept(int fd, const char *path, const struct bd_shard_key *key,
+                                        const struct bd_index_options *options)
+{
+	struct bd_shard_index *index = NULL;
+	if (options->cache_folder)
+		index = bd_shard_index_load_cached(options->cache_folder, key);
+	if (!index)
+		return NULL;
+	bool good = bd_shard_index_same_compression(fd, index, options) &&
+	            bd_shard_index_memory(index) <= bd_shard_index_limit(options);
+	if (good && !bd_shard_index_fits(fd, index)) {
+		good = false;
+		bd_notes_add(options->notes, "%s: the kept index does not fit the shard, which has other records now: made anew",
+		             path);
+	}
+	if (good)
+		return index;
+	bd_shard_index_destroy(index);
+	return NULL;
+}
+
 int bd_shard_index_open_fd(int fd, const char *path, const struct bd_index_options *options, struct bd_shard_index **ret_index,
                            struct bd_error *error)
 {
@@ -75,14 +98,11 @@ int bd_shard_index_open_fd(int fd, const char *path, const struct bd_index_optio
 	if (fstat(fd, &status) != 0)
 		return bd_error_set(error, -errno, "%s: cannot look at the file: %s", path, strerror(errno));
 	struct bd_shard_key key = bd_shard_key_of(&status);
-	if (options->cache_folder)
-		index = bd_shard_index_load_cached(options->cache_folder, &key);
-	if (index && bd_shard_index_same_compression(fd, index, options) &&
-	    bd_shard_index_memory(index) <= bd_shard_index_limit(options)) {
+	index = load_kept(fd, path, &key, options);
+	if (index) {
 		*ret_index = index;
 		return 0;
 	}
-	bd_shard_index_destroy(index);
 	index = options->ignore_text ? NULL : bd_shard_index_load_beside(fd, path, &key, options);
 	if (index) {
 		*ret_index = index;

@@ -3,7 +3,8 @@
  *
  * Made by walking from header to header, checked by the length's CRC: of a plain shard no body is read; a compressed one is
  * inflated once and gets access points (inflate.h) every few MiB. Kept in a cache folder, one file a shard, named after the
- * shard's device and inode, valid for its size and modification time; written atomically, with a version and a checksum, and
+ * shard's device and inode, valid for its size, its modification and its status change time, and where some headers that it names
+ * are there; written atomically, with a version and a checksum, and
  * every number in it is checked before use: a cache file that is damaged or forged is made anew. The folder is kept bounded
  * (shard_index_sweep.h). A text index beside a plain
  * shard (SHARD.idx or SHARD.index, the lines `offset size` of DALI and others, where size counts the framing) is used where it
@@ -25,6 +26,7 @@
 
 #include <batchd/error.h>
 
+#include "common/base/notes.h"
 #include "common/record/damage.h"
 #include "common/record/inflate.h"
 
@@ -51,6 +53,7 @@ struct bd_index_options {
 	bool ignore_text; /* do not look for SHARD.idx */
 	uint64_t memory_limit_bytes; /* 0: BD_SHARD_INDEX_MEMORY_BYTES */
 	uint64_t point_distance_bytes; /* between access points, at first; 0: BD_SHARD_POINT_DISTANCE_BYTES */
+	struct bd_notes *notes; /* told of an index that did not fit its shard. May be NULL */
 	const _Atomic bool *stop; /* looked at before each read: once it is true the work ends with -ECANCELED. May be NULL */
 	/* Called now and then with bytes of the file done and its size; false ends the work with -ECANCELED. May be NULL. */
 	bool (*progress)(void *context, uint64_t done, uint64_t total);
@@ -85,6 +88,13 @@ size_t bd_shard_index_memory(const struct bd_shard_index *index);
 const struct bd_damaged_range *bd_shard_index_damage(const struct bd_shard_index *index, size_t *ret_count);
 /* Sets "record N at byte B: <reason>" for a damaged record and returns -EBADMSG. */
 int bd_shard_index_damage_error(const struct bd_shard_index *index, uint64_t record, struct bd_error *error);
+
+/*
+ * Data at `record` (a good one) had a wrong CRC: does the shard have the record's header where the index says? Of a compressed shard this is not looked
+ * at. 0; -ESTALE: no, with the way out; what the cache folder has of it is removed, so that the next one is made anew.
+ */
+BD_MUST_CHECK int bd_shard_index_check_entry(const struct bd_shard_index *index, int fd, const char *path, const char *cache_folder,
+                                             uint64_t record, struct bd_error *error);
 
 /* Whether the open file still is the one that was indexed: device, inode, size, modification time. */
 bool bd_shard_index_is_current(const struct bd_shard_index *index, int fd);

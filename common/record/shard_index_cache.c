@@ -76,3 +76,11 @@ void bd_shard_index_store_cached(const char *folder, const struct bd_shard_index
 	free(bytes);
 	bd_shard_index_sweep_now_and_then(folder, time(NULL));
 }
+
+void bd_shard_index_remove_cached(const char *folder, const struct bd_shard_key *key)
+{
+	char *path = cache_path(folder, key);
+	if (path)
+		unlink(path);
+	free(path);
+}

@@ -11,7 +11,7 @@
 
 /*
  * All numbers are u64, little-endian:
- *   magic, device, inode, size, mtime_ns, compression, count, damage_count, point_count, length of the whole, CRC-32C
+ *   magic, device, inode, size, mtime_ns, ctime_ns, compression, count, damage_count, point_count, length of the whole, CRC-32C
  *   offsets (count + 1)
  *   damage: record, offset, end, kind, reason (BD_DAMAGE_REASON_BYTES bytes)
  *   points: out, in, member_out, member_crc, bits, bits_value, window_bytes, packed_bytes, the window
@@ -24,6 +24,7 @@ enum {
 	HEAD_INODE,
 	HEAD_SIZE,
 	HEAD_MTIME,
+	HEAD_CTIME,
 	HEAD_COMPRESSION,
 	HEAD_COUNT,
 	HEAD_DAMAGE,
@@ -86,6 +87,7 @@ int bd_shard_index_encode(const struct bd_shard_index *index, uint8_t **ret_byte
 		                            index->key.inode,
 		                            index->key.size,
 		                            (uint64_t)index->key.mtime_ns,
+		                            (uint64_t)index->key.ctime_ns,
 		                            index->compression,
 		                            index->count,
 		                            index->damage_count,
@@ -253,9 +255,10 @@ static int read_index(struct reader *reader, const struct bd_shard_key *key, str
 	index->key = (struct bd_shard_key){ .device = reader->head[HEAD_DEVICE],
 		                            .inode = reader->head[HEAD_INODE],
 		                            .size = reader->head[HEAD_SIZE],
-		                            .mtime_ns = (int64_t)reader->head[HEAD_MTIME] };
+		                            .mtime_ns = (int64_t)reader->head[HEAD_MTIME],
+		                            .ctime_ns = (int64_t)reader->head[HEAD_CTIME] };
 	index->compression = (enum bd_compression)reader->head[HEAD_COMPRESSION];
-	if (key && !bd_shard_key_equal(key, &index->key))
+	if (key && (!bd_shard_key_equal(key, &index->key) || key->ctime_ns != index->key.ctime_ns))
 		return -EBADMSG;
 	int result = read_offsets(reader, index);
 	if (result == 0)

@@ -10,8 +10,6 @@
 #include "common/record/shard_index_parts.h"
 #include "common/record/tfrecord.h"
 
-/* Headers that are compared with the shard before an index beside it is believed: the first, the last, and some between. */
-#define COMPARED_HEADERS 64u
 /* A decimal number and the blanks behind it. */
 static bool read_number(const char **at, const char *end, uint64_t *ret_value)
 {
@@ -78,27 +76,6 @@ int bd_shard_index_parse_text(const char *text, size_t length, uint64_t size, st
 
 /* ---- beside a shard ---- */
 
-static bool header_is_there(int fd, const struct bd_shard_index *index, uint64_t record)
-{
-	uint8_t header[BD_TFRECORD_HEADER_BYTES];
-	size_t got;
-	uint64_t length;
-	struct bd_index_entry entry = bd_shard_index_entry(index, record);
-	if (entry.damaged)
-		return true;
-	return bd_file_read_full(fd, header, sizeof header, index->offsets[record], &got, NULL) == 0 && got == sizeof header &&
-	       bd_tfrecord_is_header(header, &length) && length == entry.length;
-}
-
-static bool headers_are_there(int fd, const struct bd_shard_index *index)
-{
-	uint64_t step = index->count / COMPARED_HEADERS + 1;
-	for (uint64_t record = 0; record < index->count; record += step)
-		if (!header_is_there(fd, index, record))
-			return false;
-	return !index->count || header_is_there(fd, index, index->count - 1);
-}
-
 /* Older than its shard: of another state of it. */
 static bool is_younger(const char *path, const struct bd_shard_key *key)
 {
@@ -120,14 +97,14 @@ static struct bd_shard_index *load(int fd, const char *path, const struct bd_sha
 	free(bytes);
 	if (!index)
 		return NULL;
-	bool good = index->key.size == key->size && bd_shard_index_same_compression(fd, index, options);
-	if (good && index->compression == BD_COMPRESSION_NONE)
-		good = headers_are_there(fd, index);
-	if (!good) {
+	if (index->key.size != key->size || !bd_shard_index_same_compression(fd, index, options) ||
+	    !bd_shard_index_fits(fd, index)) {
+		bd_notes_add(options->notes, "%s: is no index of the shard beside it, and is not used", path);
 		bd_shard_index_destroy(index);
 		return NULL;
 	}
 	index->key = *key;
+	index->beside = true;
 	return index;
 }
 

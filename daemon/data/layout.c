@@ -227,8 +227,6 @@ int bd_layout_init(struct bd_layout *ret_layout, const struct bd_dataset *datase
 	layout->schema.arrays = calloc(dataset->feature_count * MAX_ARRAYS_OF_FEATURE + 1, sizeof *layout->schema.arrays);
 	layout->schema.classes = (const char *const *)dataset->classes;
 	layout->schema.class_count = dataset->class_count;
-	layout->schema.notes = (const char *const *)dataset->notes;
-	layout->schema.note_count = dataset->note_count;
 	if (!layout->features || !layout->schema.arrays) {
 		bd_layout_finish(layout);
 		return bd_error_set(error, -ENOMEM, "out of memory");

@@ -178,6 +178,8 @@ static int make_hoard(struct bd_pipeline *pipeline, struct bd_error *error)
 static void make_figures(struct bd_pipeline *pipeline)
 {
 	pipeline->layout.schema.records = pipeline->source.records;
+	pipeline->layout.schema.notes = (const char *const *)pipeline->source.notes.texts;
+	pipeline->layout.schema.note_count = pipeline->source.notes.count;
 	pipeline->layout.schema.batches_per_epoch = bd_order_batches(&pipeline->order, 0);
 	bd_readahead_init(&pipeline->readahead, &pipeline->source, pipeline->rank_rows, bd_host_memory());
 }

@@ -20,6 +20,9 @@ int bd_records_init(struct bd_records *ret_records, const struct bd_dataset *dat
 	if (!source->files)
 		return bd_error_set(error, -ENOMEM, "out of memory");
 	source->file_count = dataset->path_count;
+	bd_notes_init(&source->notes);
+	for (size_t i = 0; i < dataset->note_count; i++)
+		bd_notes_add(&source->notes, "%s", dataset->notes[i]);
 	for (size_t i = 0; i < source->file_count; i++)
 		source->files[i].fd = -1;
 	return 0;
@@ -36,6 +39,8 @@ void bd_records_finish(struct bd_records *source)
 				atomic_fetch_add_explicit(source->descriptors, 1, memory_order_relaxed);
 		}
 	}
+	if (source->files)
+		bd_notes_finish(&source->notes);
 	free(source->files);
 	*source = (struct bd_records){ 0 };
 }
@@ -89,6 +94,7 @@ static int open_index(struct bd_records *source, size_t number, int fd, struct b
 	struct bd_index_options options = { .compression = source->dataset->compression,
 		                            .cache_folder = source->cache_folder,
 		                            .memory_limit_bytes = source->index_limit_bytes,
+		                            .notes = &source->notes,
 		                            .stop = &source->stop,
 		                            .progress = on_progress,
 		                            .context = &progress };
@@ -167,6 +173,7 @@ int bd_records_settle(struct bd_records *source, struct bd_error *error)
 		}
 		source->records++;
 	}
+	bd_notes_close(&source->notes);
 	if (!source->records)
 		return bd_error_set(error, -ENODATA, "%s: the dataset has no records", source->dataset->name);
 	return 0;
@@ -336,6 +343,23 @@ int bd_records_borrow(struct bd_records *source, uint32_t number, uint64_t now_n
 	*ret_fd = fd;
 	*ret_close = file->fd < 0;
 	return 0;
+}
+
+int bd_records_check_entry(struct bd_records *source, const struct bd_place *place, struct bd_error *error)
+{
+	const struct bd_shard_index *index = source->files[place->file].index;
+	bool must_close;
+	int fd;
+	if (!index)
+		return 0;
+	int result = bd_records_borrow(source, place->file, bd_now_ns(), &fd, &must_close, error);
+	if (result < 0)
+		return result;
+	result = bd_shard_index_check_entry(index, fd, source->dataset->paths[place->file], source->cache_folder, place->index,
+	                                    error);
+	if (must_close)
+		close(fd);
+	return result;
 }
 
 int bd_records_inflate_file(struct bd_records *source, size_t number, struct bd_shard_cursor *cursor, struct bd_error *error)

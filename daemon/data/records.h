@@ -41,6 +41,7 @@ struct bd_records {
 	const struct bd_file_identity *identities;
 	const char *cache_folder;
 	uint64_t index_limit_bytes; /* memory that the index of one shard may take; 0: BD_SHARD_INDEX_MEMORY_BYTES */
+	struct bd_notes notes; /* what a person should know: first the dataset's own; closed by settle */
 	_Atomic int64_t *descriptors; /* how many files all streams together may still keep open; set after init, NULL: no bound */
 	size_t file_count;
 	struct bd_records_file *files;
@@ -102,6 +103,9 @@ uint64_t bd_records_largest_sum(const struct bd_records *source, uint64_t count)
  */
 BD_MUST_CHECK int bd_records_borrow(struct bd_records *source, uint32_t file, uint64_t now_ns, int *ret_fd, bool *ret_close,
                                     struct bd_error *error);
+
+/* The data of the record at `place` has a wrong CRC: -ESTALE where the index is to blame (shard_index.h), -errno of opening, else 0. */
+BD_MUST_CHECK int bd_records_check_entry(struct bd_records *source, const struct bd_place *place, struct bd_error *error);
 
 /* Something in the file did not fit (a CRC, a short read): -ESTALE with the reason where it has changed, else 0. */
 BD_MUST_CHECK int bd_records_check(struct bd_records *source, uint32_t file, int fd, struct bd_error *error);

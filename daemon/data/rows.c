@@ -52,6 +52,11 @@ static int do_item(const struct rows *rows, const struct bd_read_item *item, str
 {
 	struct bd_error reason = { 0 };
 	int result = check(rows, item, &reason);
+	if (result == -EBADMSG && !item->place.damage) {
+		int fits = bd_records_check_entry(&rows->pipeline->source, &item->place, error);
+		if (fits < 0)
+			return fits;
+	}
 	if (result == 0)
 		result = decode(rows, item, &reason);
 	if (result == 0) {

@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define FORM_HEAD_BYTES 88 /* shard_index_form.c: the CRC is the last of 11 words, the length the one before */
+#define FORM_HEAD_BYTES 96 /* shard_index_form.c: the CRC is the last of 12 words, the length the one before */
 
 /* Every promise of an accepted index: entries inside the stream, points that restore or are refused. */
 static void use(const struct bd_shard_index *index)

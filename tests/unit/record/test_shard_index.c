@@ -260,14 +260,14 @@ static void every_forged_word_of_a_cache_file_is_refused_or_harmless(void **stat
 	size_t length;
 	assert_int_equal(bd_shard_index_encode(index, &bytes, &length, NULL), 0);
 	const uint64_t values[] = { 0, 1, 15, 41, UINT32_MAX, INT64_MAX, UINT64_MAX, UINT64_MAX - 15 };
-	size_t words = (11 + 41 + 24 + 8) * 8;
+	size_t words = (12 + 41 + 24 + 8) * 8;
 	for (size_t at = 0; at < words; at += 8)
 		for (size_t v = 0; v < BD_COUNT_OF(values); v++) {
 			uint64_t before;
 			memcpy(&before, bytes + at, 8);
 			memcpy(bytes + at, &values[v], 8);
-			uint64_t crc = bd_crc32c(bd_crc32c(0, bytes, 80), bytes + 88, length - 88);
-			memcpy(bytes + 80, &crc, 8);
+			uint64_t crc = bd_crc32c(bd_crc32c(0, bytes, 88), bytes + 96, length - 96);
+			memcpy(bytes + 88, &crc, 8);
 			if (bd_shard_index_decode(bytes, length, &index->key, &forged, NULL) == 0) {
 				for (uint64_t i = 0; i < bd_shard_index_count(forged); i++)
 					assert_true(bd_shard_index_entry(forged, i).length <= bd_shard_index_longest(forged));
