@@ -66,6 +66,10 @@ struct bd_yaml_node;
 BD_MUST_CHECK int bd_image_options_parse(const struct bd_yaml_node *feature, struct bd_image_options *ret_options,
                                          struct bd_error *error);
 
+/* The dataset file's words for them. */
+const char *bd_channels_name(enum bd_channels channels);
+const char *bd_resize_method_name(enum bd_resize_method method);
+
 /* Channels of the output: 3, or 1 for grey. */
 uint32_t bd_image_output_channels(const struct bd_image_options *options);
 

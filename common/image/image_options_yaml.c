@@ -23,6 +23,16 @@ static const char *const channel_names[] = { "rgb", "bgr", "grey", NULL };
 static const char *const dtype_names[] = { "uint8", "float32", NULL };
 static const char *const layout_names[] = { "nhwc", "nchw", NULL };
 
+const char *bd_channels_name(enum bd_channels channels)
+{
+	return channel_names[channels];
+}
+
+const char *bd_resize_method_name(enum bd_resize_method method)
+{
+	return method_names[method];
+}
+
 /* Writes the index of the word; an absent key leaves the default. */
 static int read_choice(const struct bd_yaml_node *mapping, const char *key, const char *const *names, int *value,
                        struct bd_error *error)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "trainer/learning/feed.h"
+#include "trainer/model/data_match.h"
 
 /* Of threads: as many as a daemon takes. */
 #define MAX_THREADS 1024
@@ -28,6 +29,10 @@ void bd_data_options_init(struct bd_data_options *options)
 		  .argument = "N",
 		  .maximum = MAX_THREADS,
 		  .help = "threads of the net and of the private daemon (default: one a processor)" },
+		{ .name = "allow-other-preprocessing",
+		  .kind = BD_OPTION_FLAG,
+		  .value = &options->allow_other_preprocessing,
+		  .help = "take data whose pictures are made otherwise than those of the training" },
 	};
 	memcpy(options->options, table, sizeof table);
 }
@@ -36,6 +41,24 @@ int bd_data_options_connect(const struct bd_data_options *options, struct bd_cli
 {
 	const struct bd_daemon_options daemon = { .memory_bytes = options->memory_bytes, .threads = (uint32_t)options->threads };
 	return bd_client_connect(options->connect, &daemon, ret_client, error);
+}
+
+int bd_data_options_match(const struct bd_data_options *options, const struct bd_data_match *match, const char *dataset,
+                          uint32_t batch, struct bd_feed *feed, struct bd_error *error)
+{
+	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(feed));
+	int64_t *numbers = NULL;
+	if (!match)
+		return 0;
+	int r = options->allow_other_preprocessing ? 0 : bd_data_match_check(match, dataset, schema, error);
+	if (r == 0)
+		r = bd_data_match_numbers(match, dataset, schema, &numbers, error);
+	if (r < 0)
+		return r;
+	r = bd_feed_renumber_take(feed, batch, numbers, schema->class_count, error);
+	if (r < 0)
+		bd_error_prefix(error, "%s", dataset);
+	return r;
 }
 
 void bd_data_request_once(struct bd_stream_request *ret_request, const char *dataset, uint32_t batch)

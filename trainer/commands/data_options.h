@@ -13,12 +13,13 @@
 
 struct bd_feed;
 
-#define BD_DATA_OPTION_COUNT 3
+#define BD_DATA_OPTION_COUNT 4
 
 struct bd_data_options {
 	const char *connect;
 	uint64_t memory_bytes;
 	uint64_t threads;
+	bool allow_other_preprocessing;
 	struct bd_option options[BD_DATA_OPTION_COUNT];
 };
 
@@ -27,6 +28,15 @@ void bd_data_options_init(struct bd_data_options *options);
 /* Close with bd_client_close. */
 BD_MUST_CHECK int bd_data_options_connect(const struct bd_data_options *options, struct bd_client **ret_client,
                                           struct bd_error *error);
+
+/*
+ * Checks an opened feed against what the model was trained on (NULL: not known), and gives its labels the model's numbers. -EINVAL where
+ * they do not belong together: data_match.h.
+ */
+struct bd_data_match;
+struct bd_feed;
+BD_MUST_CHECK int bd_data_options_match(const struct bd_data_options *options, const struct bd_data_match *match,
+                                        const char *dataset, uint32_t batch, struct bd_feed *feed, struct bd_error *error);
 
 /* A request for every record of a dataset once, in its own order: for evaluation and prediction. */
 void bd_data_request_once(struct bd_stream_request *ret_request, const char *dataset, uint32_t batch);

@@ -109,6 +109,9 @@ static int open_data(struct evaluate *evaluate, struct bd_error *error)
 		r = bd_feed_open(evaluate->client, &request, &shape, &evaluate->feed, error);
 	if (r == 0)
 		bd_data_print_notes(evaluate->feed, evaluate->quiet);
+	if (r == 0)
+		r = bd_data_options_match(&evaluate->data, evaluate->model.match, evaluate->dataset, (uint32_t)evaluate->batch,
+		                          evaluate->feed, error);
 	return r < 0 ? r : bd_loss_check(&network->loss, network->classes, bd_feed_has_classes(evaluate->feed), error);
 }
 
@@ -145,25 +148,37 @@ static json_t *confusion_json(const struct bd_confusion *confusion)
 	return rows;
 }
 
-static json_t *classes_json(const struct bd_schema *schema)
+/* The model's names, whose numbers the labels have; else the data's. */
+static const char *const *class_names(const struct evaluate *evaluate, size_t *ret_count)
+{
+	const char *const *names = bd_data_match_classes(evaluate->model.match, ret_count);
+	if (*ret_count > 0)
+		return names;
+	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(evaluate->feed));
+	*ret_count = schema->class_count;
+	return schema->classes;
+}
+
+static json_t *classes_json(const char *const *classes, size_t count)
 {
 	json_t *names = json_array();
-	for (size_t i = 0; i < schema->class_count; i++)
-		json_array_append_new(names, bd_json_text(schema->classes[i], strlen(schema->classes[i])));
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(names, bd_json_text(classes[i], strlen(classes[i])));
 	return names;
 }
 
 static void print_for_people(const struct evaluate *evaluate)
 {
-	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(evaluate->feed));
+	size_t class_count;
+	const char *const *classes = class_names(evaluate, &class_count);
 	const struct bd_confusion *confusion = &evaluate->confusion;
 	printf("%" PRIu64 " records: loss %.4f", evaluate->evaluation.records, evaluate->evaluation.loss);
 	for (size_t i = 0; i < evaluate->metrics.count; i++)
 		printf(", %s %.4f", bd_metric_name(evaluate->metrics.metrics[i]), evaluate->evaluation.metrics[i]);
 	printf("\n");
 	for (size_t truth = 0; evaluate->wants_confusion && truth < confusion->classes; truth++) {
-		if (truth < schema->class_count)
-			printf("%s was taken for:", schema->classes[truth]);
+		if (truth < class_count)
+			printf("%s was taken for:", classes[truth]);
 		else
 			printf("class %zu was taken for:", truth);
 		for (size_t said = 0; said < confusion->classes; said++)
@@ -182,10 +197,11 @@ static int give_result(const struct evaluate *evaluate, struct bd_error *error)
 	if (evaluate->model.folder)
 		json_object_set_new(object, "step", json_integer((json_int_t)evaluate->model.step));
 	if (evaluate->wants_confusion) {
-		const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(evaluate->feed));
+		size_t class_count;
+		const char *const *classes = class_names(evaluate, &class_count);
 		json_object_set_new(object, "confusion", confusion_json(&evaluate->confusion));
-		if (schema->class_count > 0)
-			json_object_set_new(object, "classes", classes_json(schema));
+		if (class_count > 0)
+			json_object_set_new(object, "classes", classes_json(classes, class_count));
 	}
 	return bd_json_print_line(stdout, object, error);
 }

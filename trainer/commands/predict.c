@@ -46,7 +46,7 @@ struct predict {
 	struct bd_answers answers;
 	struct bd_prediction_sheet *sheet;
 	struct bd_npy_writer npy;
-	bool npy_is_open;
+	bool npy_is_open, without_labels;
 	float *outputs; /* (batch, width) */
 	struct bd_progress *progress;
 	uint64_t done;
@@ -221,6 +221,30 @@ static const char *name_of(const struct predict *predict, uint64_t record)
 	return predict->named && record < predict->named->path_count ? predict->named->paths[record] : NULL;
 }
 
+/*
+ * The pictures must be made as in training. Labels take the model's numbers where their names are known to it; data with other classes
+ * can be predicted all the same, and its labels are then left out: their numbers would mean something else.
+ */
+static int match_data(struct predict *predict, struct bd_error *error)
+{
+	struct bd_error other = { 0 };
+	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(predict->feed));
+	int64_t *numbers = NULL;
+	if (!predict->model.match)
+		return 0;
+	int r = predict->data.allow_other_preprocessing
+	                ? 0
+	                : bd_data_match_check(predict->model.match, predict->dataset, schema, error);
+	if (r < 0)
+		return r;
+	if (bd_data_match_numbers(predict->model.match, predict->dataset, schema, &numbers, &other) == 0)
+		return bd_feed_renumber_take(predict->feed, (uint32_t)predict->batch, numbers, schema->class_count, error);
+	predict->without_labels = true;
+	if (!predict->quiet)
+		fprintf(stderr, "batchtrain: %s; its labels are left out\n", other.text);
+	return 0;
+}
+
 static int open_data(struct predict *predict, struct bd_error *error)
 {
 	const struct bd_model *model = &predict->model.file.model;
@@ -239,6 +263,10 @@ static int open_data(struct predict *predict, struct bd_error *error)
 	if (r < 0)
 		return r;
 	bd_data_print_notes(predict->feed, predict->quiet);
+	if (predict->dataset && !predict->like)
+		r = match_data(predict, error);
+	if (r < 0)
+		return r;
 	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(predict->feed));
 	const char *const *classes = predict->class_count ? (const char *const *)predict->classes : schema->classes;
 	predict->answers = bd_answers_of(&predict->model.file, &predict->model.network, classes,
@@ -267,7 +295,7 @@ static json_t *prediction_json(const struct predict *predict, const struct bd_fe
 	for (size_t i = 0; i < predict->answers.width; i++)
 		json_array_append_new(numbers, bd_json_float(output[i]));
 	json_object_set_new(object, "output", numbers);
-	if (batch->targets.classes && predict->model.network.places == 1)
+	if (batch->targets.classes && predict->model.network.places == 1 && !predict->without_labels)
 		json_object_set_new(object, "label", json_integer((json_int_t)batch->targets.classes[row]));
 	return object;
 }

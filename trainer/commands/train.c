@@ -10,6 +10,7 @@
 #include "common/base/arithmetic.h"
 #include "common/base/clock.h"
 #include "trainer/commands/interrupt.h"
+#include "trainer/model/base_pixels.h"
 #include "trainer/model/input_description.h"
 
 /* As the estimator's and the tutorial's batches. */
@@ -240,7 +241,9 @@ static int restore(struct bd_train *train, struct bd_error *error)
 	train->saving.best_metric = !train->eval_data ? NULL : train->best ? train->best : "loss";
 	r = train->fresh ? -ENOENT : bd_saving_load_newest(&train->saving, &train->loop.state, &train->window_metrics, error);
 	train->loop.saved_step = r == 0 ? train->loop.state.step : UINT64_MAX;
-	if (r == -ENOENT)
+	if (r == 0)
+		r = bd_data_match_load(train->folder.path, &train->match, error);
+	else if (r == -ENOENT)
 		r = bd_network_load_weights(&train->network, &train->file, error);
 	if (r < 0)
 		return r;
@@ -264,10 +267,7 @@ static int open_data(struct bd_train *train, struct bd_error *error)
 		train->loop.options.steps = train->loop.state.step;
 		return 0;
 	}
-	if (train->eval_data)
-		r = bd_train_check_evaluation(train, error);
-	if (r == 0)
-		r = bd_train_open_data(train, error);
+	r = bd_train_open_data(train, error);
 	if (r < 0)
 		return r;
 	uint64_t records = bd_feed_records(train->feed);
@@ -337,6 +337,9 @@ static int prepare_loop(struct bd_train *train, struct bd_error *error)
 static int begin_folder(struct bd_train *train, struct bd_error *error)
 {
 	char doubt[256];
+	struct bd_image_options image;
+	if (bd_data_match_image(train->match, &image) && bd_base_pixels_doubt(&train->file.model.base, &image, doubt, sizeof doubt))
+		bd_training_report_say(train->report, "%s: %s", train->train_data, doubt);
 	if (bd_network_doubt(&train->file, &train->network, doubt, sizeof doubt))
 		bd_training_report_say(train->report, "%s: %s", train->model_path, doubt);
 	int r = train->fresh ? bd_model_folder_clear(&train->folder, error) : 0;
@@ -397,6 +400,7 @@ static void finish(struct bd_train *train, bool refused)
 	if (refused)
 		bd_model_folder_abandon(&train->folder);
 	free(train->description);
+	bd_data_match_destroy(train->match);
 	free(train->loop.gradient);
 	bd_feed_close(train->feed);
 	bd_client_close(train->client);

@@ -9,6 +9,7 @@
 #include "trainer/commands/data_options.h"
 #include "trainer/learning/feature_cache.h"
 #include "trainer/learning/loop.h"
+#include "trainer/model/data_match.h"
 #include "trainer/learning/model_folder.h"
 #include "trainer/learning/saving.h"
 #include "trainer/report/training_events.h"
@@ -37,6 +38,7 @@ struct bd_train {
 	struct bd_metric_set window_metrics, evaluation_metrics;
 	struct bd_saving saving;
 	struct bd_feed *feed;
+	struct bd_data_match *match; /* what the model is trained on: of a run that goes on its data.yaml, else the training data */
 	char *description; /* of the training data, for data.yaml */
 	struct bd_feature_cache train_cache, eval_cache;
 	struct bd_progress *progress;

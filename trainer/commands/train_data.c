@@ -37,7 +37,9 @@ int bd_train_open(struct bd_train *train, const struct bd_stream_request *reques
 	bd_train_end_progress(train);
 	if (r < 0)
 		return r;
-	r = bd_loss_check(&train->network.loss, train->network.classes, bd_feed_has_classes(*ret_feed), error);
+	r = bd_data_options_match(&train->data, train->match, request->dataset, request->spec.batch, *ret_feed, error);
+	if (r == 0)
+		r = bd_loss_check(&train->network.loss, train->network.classes, bd_feed_has_classes(*ret_feed), error);
 	if (r < 0) {
 		bd_feed_close(*ret_feed);
 		*ret_feed = NULL;
@@ -55,10 +57,25 @@ static int open_once(struct bd_train *train, const char *dataset, struct bd_feed
 	return bd_train_open(train, &request, ret_feed, error);
 }
 
-/* For predict. */
+/*
+ * What the model is trained on, for later evaluations and predictions. A run that goes on keeps its data.yaml; where its pictures may be
+ * made otherwise now, it is written anew with the model's own names and order of classes.
+ */
 static int describe(struct bd_train *train, const struct bd_feed *feed, struct bd_error *error)
 {
-	return bd_input_description_of(bd_stream_schema(bd_feed_stream(feed)), &train->description, error);
+	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(feed));
+	size_t class_count;
+	const char *const *classes = bd_data_match_classes(train->match, &class_count);
+	int r = 0;
+	if (class_count == 0) {
+		classes = schema->classes;
+		class_count = schema->class_count;
+	}
+	if (!train->match || train->data.allow_other_preprocessing)
+		r = bd_input_description_of(schema, classes, class_count, &train->description, error);
+	if (r == 0 && !train->match)
+		r = bd_data_match_create(train->train_data, train->description, &train->match, error);
+	return r == 0 && train->eval_data ? bd_train_check_evaluation(train, error) : r;
 }
 
 static int open_training(struct bd_train *train, struct bd_error *error)

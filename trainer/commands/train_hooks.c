@@ -33,7 +33,9 @@ static void on_report(void *context, const struct bd_loop *loop, const struct bd
 static int draw_sheet(struct bd_train *train, struct bd_feed *feed, struct bd_error *error)
 {
 	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(feed));
-	struct bd_answers answers = bd_answers_of(&train->file, &train->network, schema->classes, schema->class_count);
+	size_t class_count;
+	const char *const *classes = bd_data_match_classes(train->match, &class_count);
+	struct bd_answers answers = bd_answers_of(&train->file, &train->network, classes, class_count);
 	struct bd_prediction_sheet *sheet = NULL;
 	struct bd_feed_batch batch;
 	int r = bd_prediction_sheet_create(schema, &answers, SHEET_PICTURES, &sheet, error);

@@ -93,8 +93,10 @@ int bd_trained_model_load(struct bd_trained_model *model, const char *model_file
 		r = bd_network_init(&model->file, &options, &model->network, error);
 	if (r < 0)
 		return r;
-	if (model->folder)
-		return load_checkpoint(model, error);
+	if (model->folder) {
+		r = load_checkpoint(model, error);
+		return r < 0 ? r : bd_data_match_load(model->folder, &model->match, error);
+	}
 	r = bd_network_load_weights(&model->network, &model->file, error);
 	if (r == 0 && model->network.random_layers > 0)
 		fprintf(stderr, "batchtrain: %s: %zu of its layers have random weights; --model-dir DIR takes trained ones\n",
@@ -106,6 +108,7 @@ void bd_trained_model_finish(struct bd_trained_model *model)
 {
 	bd_network_finish(&model->network);
 	bd_model_file_finish(&model->file);
+	bd_data_match_destroy(model->match);
 	free(model->path);
 	*model = (struct bd_trained_model){ 0 };
 }

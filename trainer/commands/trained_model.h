@@ -6,6 +6,7 @@
 
 #include "common/base/options.h"
 #include "trainer/learning/network.h"
+#include "trainer/model/data_match.h"
 
 #define BD_TRAINED_MODEL_OPTION_COUNT 3
 
@@ -20,6 +21,7 @@ struct bd_trained_model {
 	struct bd_model_file file;
 	struct bd_network network;
 	uint64_t step; /* of the checkpoint; 0 without one */
+	struct bd_data_match *match; /* what it was trained on; NULL where nothing says it */
 };
 
 void bd_trained_model_init(struct bd_trained_model *model);

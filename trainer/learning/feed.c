@@ -21,7 +21,10 @@ struct bd_feed {
 	enum target_kind target_kind;
 	size_t output_width; /* values of one record's output */
 	size_t places; /* class numbers of one record: one for a vector, one a pixel for a picture */
-	float *converted; /* (batch, output_width) for CONVERTED */
+	float *converted; /* (batch, output_width) for CONVERTED, and for VALUES that are renumbered */
+	int64_t *numbers; /* the model's number of each class of the data; NULL: the same */
+	size_t number_count;
+	int64_t *renumbered; /* (batch, places) for CLASSES that are renumbered */
 	uint64_t records;
 	uint64_t waited_ns;
 	struct {
@@ -215,6 +218,8 @@ void bd_feed_close(struct bd_feed *feed)
 	bd_feed_release(feed);
 	bd_stream_close(feed->stream.stream);
 	free(feed->converted);
+	free(feed->numbers);
+	free(feed->renumbered);
 	free(feed->cached.features);
 	free(feed->cached.values);
 	free(feed->cached.classes);
@@ -225,6 +230,28 @@ void bd_feed_close(struct bd_feed *feed)
 struct bd_stream *bd_feed_stream(const struct bd_feed *feed)
 {
 	return feed->stream.stream;
+}
+
+int bd_feed_renumber_take(struct bd_feed *feed, uint32_t batch, int64_t *numbers, size_t count, struct bd_error *error)
+{
+	free(feed->numbers);
+	feed->numbers = numbers;
+	feed->number_count = count;
+	if (!numbers || feed->target_kind == NO_TARGET)
+		return 0;
+	size_t columns = feed->output_width / feed->places;
+	if (feed->target_kind == CLASSES) {
+		feed->renumbered = calloc((size_t)batch * feed->places, sizeof *feed->renumbered);
+		return feed->renumbered ? 0 : bd_error_set(error, -ENOMEM, "no memory for a batch of labels");
+	}
+	if (columns < 2)
+		return bd_error_set(
+			error, -EINVAL,
+			"the classes stand in another order than the model's, and labels that are one float cannot be given other "
+			"numbers; let the data list its classes in the model's order");
+	if (!feed->converted)
+		feed->converted = calloc((size_t)batch * feed->output_width, sizeof *feed->converted);
+	return feed->converted ? 0 : bd_error_set(error, -ENOMEM, "no memory for a batch of labels");
 }
 
 bool bd_feed_has_classes(const struct bd_feed *feed)
@@ -244,25 +271,59 @@ uint64_t bd_feed_waited_ns(const struct bd_feed *feed)
 
 /* ---- batches of a stream ---- */
 
-static void set_targets(struct bd_feed *feed, const struct bd_batch *batch, struct bd_targets *targets)
+static int renumber_classes(struct bd_feed *feed, const struct bd_batch *batch, const int64_t *label, struct bd_error *error)
+{
+	for (size_t i = 0; i < (size_t)batch->rows * feed->places; i++) {
+		if (label[i] < 0 || label[i] >= (int64_t)feed->number_count)
+			return bd_error_set(error, -ERANGE,
+			                    "record %" PRIu64 ": label %" PRId64 " lies outside 0..%zu, the data's classes",
+			                    batch->records[i / feed->places], label[i], feed->number_count - 1);
+		feed->renumbered[i] = feed->numbers[label[i]];
+	}
+	return 0;
+}
+
+/* The columns of one-hot labels; those of classes that the data does not have are 0. */
+static void renumber_columns(struct bd_feed *feed, const struct bd_batch *batch, const void *label, bool is_float)
+{
+	size_t columns = feed->output_width / feed->places;
+	for (size_t row = 0; row < (size_t)batch->rows * feed->places; row++) {
+		float *to = feed->converted + row * columns;
+		memset(to, 0, columns * sizeof *to);
+		for (size_t i = 0; i < feed->number_count && i < columns; i++)
+			if (feed->numbers[i] < (int64_t)columns)
+				to[feed->numbers[i]] = is_float ? ((const float *)label)[row * columns + i]
+				                                : (float)((const int64_t *)label)[row * columns + i];
+	}
+}
+
+static int set_targets(struct bd_feed *feed, const struct bd_batch *batch, struct bd_targets *targets, struct bd_error *error)
 {
 	const void *label = feed->target_kind == NO_TARGET ? NULL : batch->arrays[feed->stream.label].data;
+	int r = 0;
 	*targets = (struct bd_targets){ 0 };
 	switch (feed->target_kind) {
 	case NO_TARGET:
 		break;
 	case CLASSES:
-		targets->classes = label;
+		if (feed->numbers)
+			r = renumber_classes(feed, batch, label, error);
+		targets->classes = feed->numbers ? feed->renumbered : label;
 		break;
 	case VALUES:
-		targets->values = label;
+		if (feed->numbers)
+			renumber_columns(feed, batch, label, true);
+		targets->values = feed->numbers ? feed->converted : label;
 		break;
 	case CONVERTED:
-		for (size_t i = 0; i < (size_t)batch->rows * feed->output_width; i++)
+		if (feed->numbers)
+			renumber_columns(feed, batch, label, false);
+		for (size_t i = 0; !feed->numbers && i < (size_t)batch->rows * feed->output_width; i++)
 			feed->converted[i] = (float)((const int64_t *)label)[i];
 		targets->values = feed->converted;
 		break;
 	}
+	return r;
 }
 
 static int next_of_stream(struct bd_feed *feed, const volatile int *stop, struct bd_feed_batch *ret_batch, struct bd_error *error)
@@ -288,8 +349,7 @@ static int next_of_stream(struct bd_feed *feed, const volatile int *stop, struct
 		           .row_bytes = (size_t)image->strides_bytes[0],
 		           .scale = 1 },
 	};
-	set_targets(feed, batch, &ret_batch->targets);
-	return 0;
+	return set_targets(feed, batch, &ret_batch->targets, error);
 }
 
 /* ---- batches of a cache ---- */

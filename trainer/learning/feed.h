@@ -52,6 +52,14 @@ void bd_feed_close(struct bd_feed *feed);
 /* The stream, for statistics and the schema; NULL with a cache. */
 struct bd_stream *bd_feed_stream(const struct bd_feed *feed);
 
+/*
+ * numbers[i]: the model's number of the data's class i (bd_data_match_numbers), malloc'd, owned by the feed from here on; NULL: nothing to
+ * change. Before the first batch. Class numbers are looked up, the columns of one-hot labels change places. -EINVAL: labels of
+ * another kind (one number between two classes); -ENOMEM. A label without a class ends the feed with -ERANGE.
+ */
+BD_MUST_CHECK int bd_feed_renumber_take(struct bd_feed *feed, uint32_t batch, int64_t *numbers, size_t count,
+                                        struct bd_error *error);
+
 /* Whether targets are class numbers: what the loss must allow. */
 bool bd_feed_has_classes(const struct bd_feed *feed);
 

@@ -136,14 +136,15 @@ static void emit_classes(FILE *out, const char *const *classes, size_t count)
 	fputs("]\n", out);
 }
 
-int bd_input_description_of(const struct bd_schema *schema, char **ret_text, struct bd_error *error)
+int bd_input_description_of(const struct bd_schema *schema, const char *const *classes, size_t class_count, char **ret_text,
+                            struct bd_error *error)
 {
 	char *text = NULL;
 	size_t length = 0;
 	FILE *out = open_memstream(&text, &length);
 	int r = out ? emit_features(out, schema, error) : bd_error_set(error, -ENOMEM, "no memory for the input's description");
 	if (r == 0)
-		emit_classes(out, schema->classes, schema->class_count);
+		emit_classes(out, classes, class_count);
 	if (out && fclose(out) != 0 && r == 0)
 		r = bd_error_set(error, -ENOMEM, "no memory for the input's description");
 	if (r < 0) {
@@ -298,20 +299,22 @@ static int copy_classes(const struct bd_yaml_node *node, char ***ret_classes, si
 	return 0;
 }
 
+int bd_input_description_classes_of(const struct bd_yaml_node *root, char ***ret_classes, size_t *ret_count, struct bd_error *error)
+{
+	const struct bd_yaml_node *node = bd_yaml_kind(root) == BD_YAML_MAPPING ? bd_yaml_find(root, "classes") : NULL;
+	if (node)
+		return copy_classes(node, ret_classes, ret_count, error);
+	*ret_classes = NULL;
+	*ret_count = 0;
+	return 0;
+}
+
 int bd_input_description_classes(const char *path, char ***ret_classes, size_t *ret_count, struct bd_error *error)
 {
 	struct bd_yaml *yaml = NULL;
 	int r = bd_yaml_load_file(path, &yaml, error);
-	if (r < 0)
-		return r;
-	const struct bd_yaml_node *root = bd_yaml_root(yaml);
-	const struct bd_yaml_node *node = bd_yaml_kind(root) == BD_YAML_MAPPING ? bd_yaml_find(root, "classes") : NULL;
-	if (node) {
-		r = copy_classes(node, ret_classes, ret_count, error);
-	} else {
-		*ret_classes = NULL;
-		*ret_count = 0;
-	}
+	if (r == 0)
+		r = bd_input_description_classes_of(bd_yaml_root(yaml), ret_classes, ret_count, error);
 	bd_yaml_destroy(yaml);
 	return r;
 }

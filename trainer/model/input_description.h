@@ -17,8 +17,12 @@
 
 #define BD_INPUT_DESCRIPTION_NAME "data.yaml"
 
-/* What data.yaml says about a stream's schema; *ret_text is the caller's. -EINVAL or -ENOMEM. */
-BD_MUST_CHECK int bd_input_description_of(const struct bd_schema *schema, char **ret_text, struct bd_error *error);
+/*
+ * What data.yaml says about a stream's schema; *ret_text is the caller's. classes: the names in the order of the model's outputs (the
+ * schema's own for a new model). -EINVAL or -ENOMEM.
+ */
+BD_MUST_CHECK int bd_input_description_of(const struct bd_schema *schema, const char *const *classes, size_t class_count,
+                                          char **ret_text, struct bd_error *error);
 
 /* Writes that text as FOLDER/data.yaml, over an older one. -errno where it cannot be written. */
 BD_MUST_CHECK int bd_input_description_save(const char *text, const char *folder, struct bd_error *error);
@@ -33,6 +37,9 @@ BD_MUST_CHECK int bd_input_description_files(const char *path, const char *const
 
 /* The class names of a data.yaml or dataset file; none where it has none. Strings and array are the caller's. */
 BD_MUST_CHECK int bd_input_description_classes(const char *path, char ***ret_classes, size_t *ret_count, struct bd_error *error);
+struct bd_yaml_node;
+BD_MUST_CHECK int bd_input_description_classes_of(const struct bd_yaml_node *root, char ***ret_classes, size_t *ret_count,
+                                                  struct bd_error *error);
 void bd_classes_free(char **classes, size_t count);
 
 #endif

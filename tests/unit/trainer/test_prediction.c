@@ -98,7 +98,7 @@ static void save_description(const struct bd_schema *schema, const char *folder)
 {
 	struct bd_error error = { 0 };
 	char *text = NULL;
-	assert_int_equal(bd_input_description_of(schema, &text, &error), 0);
+	assert_int_equal(bd_input_description_of(schema, schema->classes, schema->class_count, &text, &error), 0);
 	assert_int_equal(bd_input_description_save(text, folder, &error), 0);
 	free(text);
 }
