@@ -35,6 +35,17 @@ struct bd_shard_index *bd_shard_index_create(void)
 	return index;
 }
 
+static int check_unchanged(const struct bd_shard_index *index, int fd, struct bd_error *error)
+{
+	struct stat status;
+	if (fstat(fd, &status) != 0)
+		return bd_error_set(error, -errno, "cannot look at the file: %s", strerror(errno));
+	struct bd_shard_key key = bd_shard_key_of(&status);
+	if (!bd_shard_key_equal(&key, &index->key))
+		return bd_error_set(error, -ESTALE, "the file changed while it was indexed");
+	return 0;
+}
+
 static int build(int fd, const struct bd_shard_key *key, const struct bd_index_options *options, struct bd_shard_index **ret_index,
                  struct bd_error *error)
 {
@@ -43,8 +54,8 @@ static int build(int fd, const struct bd_shard_key *key, const struct bd_index_o
 		return bd_error_set(error, -ENOMEM, "no memory for an index");
 	int result = bd_shard_index_build(fd, options, index, error);
 	index->key = *key;
-	if (result == 0 && !bd_shard_index_is_current(index, fd))
-		result = bd_error_set(error, -ESTALE, "the file changed while it was indexed");
+	if (result == 0)
+		result = check_unchanged(index, fd, error);
 	if (result < 0) {
 		bd_shard_index_destroy(index);
 		return result;
