@@ -55,6 +55,8 @@ static int parse_options(const struct bd_yaml_node *root, struct bd_dataset *dat
 	}
 	if ((node = bd_yaml_find(root, "skip_limit")))
 		result = bd_yaml_get_double(node, "skip_limit", 0, 1, &dataset->skip_limit, error);
+	if (result == 0 && (node = bd_yaml_find(root, "partial")))
+		result = bd_yaml_get_bool(node, "partial", &dataset->partial, error);
 	if (result == 0 && (node = bd_yaml_find(root, "classes")))
 		result = parse_classes(node, dataset, error);
 	return result;
@@ -67,6 +69,9 @@ static int check_effects(const struct bd_yaml_node *root, const struct bd_datase
 	bool packed = dataset->compression == BD_COMPRESSION_GZIP || dataset->compression == BD_COMPRESSION_ZLIB;
 	if (limit && !bd_yaml_find(root, "on_error"))
 		return bd_yaml_error(limit, error, "'skip_limit' does nothing without 'on_error: skip'");
+	if (dataset->partial && dataset->source != BD_SOURCE_TFRECORD)
+		return bd_yaml_error(bd_yaml_find(root, "partial"), error,
+		                     "'partial' is for sets of TFRecord shards that a glob finds");
 	if (packed && dataset->source != BD_SOURCE_TFRECORD)
 		return bd_yaml_error(bd_yaml_find(root, "compression"), error,
 		                     "'compression: %s' is that of TFRecord shards; pictures are read as they are",
@@ -76,8 +81,8 @@ static int check_effects(const struct bd_yaml_node *root, const struct bd_datase
 
 static int parse_document(const struct bd_yaml_node *root, const char *folder, struct bd_dataset *dataset, struct bd_error *error)
 {
-	static const char *const keys[] = { "shards",   "compression", "features", "sequence_features",
-		                            "on_error", "skip_limit",  "classes",  NULL };
+	static const char *const keys[] = { "shards",  "compression", "features", "sequence_features", "on_error", "skip_limit",
+		                            "partial", "classes",     NULL };
 	int result = bd_yaml_check_keys(root, "the dataset file", keys, error);
 	if (result < 0)
 		return result;

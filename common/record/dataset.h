@@ -4,6 +4,7 @@
  * The words are those of the YAML file (README, "Dataset file"). Three sources:
  *
  *   shards: train-*.tfrecord            a glob, or a list of files and globs, relative to the dataset file
+ *                                      sets NAME-00003-of-00008 that a glob finds must be whole (shard_set.h), unless `partial: true`
  *   shards: {folder: images/}           an image folder, one sub-folder a class: features `image` and `label`
  *   shards: {files: [a.jpg, b.png]}     pictures without labels, for prediction
  *
@@ -80,6 +81,7 @@ struct bd_dataset {
 	size_t feature_count;
 	enum bd_on_error on_error;
 	double skip_limit; /* 0..1 */
+	bool partial; /* sets of shards need not be whole: what is missing is a note */
 	const struct bd_dataset_guard *guard; /* while it is parsed; else NULL */
 };
 

@@ -14,6 +14,7 @@
 #include "common/record/class_order.h"
 #include "common/record/dataset_parts.h"
 #include "common/record/image_folder.h"
+#include "common/record/shard_set.h"
 
 static int no_memory(struct bd_error *error)
 {
@@ -283,9 +284,12 @@ static int append_file(const struct bd_yaml_node *node, const char *folder, cons
 	return result;
 }
 
-static int append_shards(const struct bd_yaml_node *node, const char *folder, struct bd_dataset *dataset, struct bd_error *error)
+/* *ret_glob: the item is a pattern, and not the name of a file. */
+static int append_shards(const struct bd_yaml_node *node, const char *folder, struct bd_dataset *dataset, bool *ret_glob,
+                         struct bd_error *error)
 {
 	const char *text;
+	*ret_glob = false;
 	int result = bd_yaml_get_text(node, "shards", &text, error);
 	if (result < 0)
 		return result;
@@ -293,9 +297,71 @@ static int append_shards(const struct bd_yaml_node *node, const char *folder, st
 		return bd_yaml_error(node, error, "'shards' is empty");
 	if (strstr(text, "://"))
 		return bd_yaml_error(node, error, "'%s': shards are read from files; copy or mount them", text);
-	if (strpbrk(text, "*?["))
+	*ret_glob = strpbrk(text, "*?[");
+	if (*ret_glob)
 		return append_glob(node, folder, text, dataset, error);
 	return append_file(node, folder, text, dataset, error);
+}
+
+static int add_note(struct bd_dataset *dataset, const char *about, const char *text, struct bd_error *error)
+{
+	size_t size = strlen(about) + strlen(text) + sizeof ": ";
+	char *note = malloc(size);
+	char **notes = note ? realloc(dataset->notes, (dataset->note_count + 1) * sizeof *notes) : NULL;
+	if (!notes) {
+		free(note);
+		return no_memory(error);
+	}
+	snprintf(note, size, "%s: %s", about, text);
+	dataset->notes = notes;
+	dataset->notes[dataset->note_count++] = note;
+	return 0;
+}
+
+/* What the glob at `node` found, paths[first..end): sets of shards are whole, counting what the other items name. */
+static int check_sets(const struct bd_yaml_node *node, size_t first, size_t end, struct bd_dataset *dataset, struct bd_error *error)
+{
+	char gap[BD_ERROR_TEXT_BYTES];
+	const char *pattern = "";
+	int result = bd_yaml_get_text(node, "shards", &pattern, error);
+	if (result == 0)
+		result = bd_shard_set_find_gap(dataset->paths, dataset->path_count, first, end, gap, sizeof gap, error);
+	if (result <= 0)
+		return result;
+	if (dataset->partial)
+		return add_note(dataset, pattern, gap, error);
+	bd_yaml_error(node, error, "'%s': %s; 'partial: true' reads those that are there", pattern, gap);
+	if (error)
+		error->code = -ENOENT;
+	return -ENOENT;
+}
+
+static int append_only_shards(const struct bd_yaml_node *node, const char *folder, struct bd_dataset *dataset,
+                              struct bd_error *error)
+{
+	bool glob;
+	int result = append_shards(node, folder, dataset, &glob, error);
+	return result == 0 && glob ? check_sets(node, 0, dataset->path_count, dataset, error) : result;
+}
+
+static int append_shard_list(const struct bd_yaml_node *node, const char *folder, struct bd_dataset *dataset,
+                             struct bd_error *error)
+{
+	struct range {
+		size_t first, end;
+		bool glob;
+	} *ranges = calloc(bd_yaml_count(node), sizeof *ranges);
+	int result = ranges ? 0 : no_memory(error);
+	for (size_t i = 0; result == 0 && i < bd_yaml_count(node); i++) {
+		ranges[i].first = dataset->path_count;
+		result = append_shards(bd_yaml_item(node, i), folder, dataset, &ranges[i].glob, error);
+		ranges[i].end = dataset->path_count;
+	}
+	for (size_t i = 0; result == 0 && i < bd_yaml_count(node); i++)
+		if (ranges[i].glob)
+			result = check_sets(bd_yaml_item(node, i), ranges[i].first, ranges[i].end, dataset, error);
+	free(ranges);
+	return result;
 }
 
 /* ---- image folders ---- */
@@ -308,21 +374,6 @@ static int check_skipped(const struct bd_image_folder *found, const struct bd_da
 	return bd_error_set(error, -ENOENT,
 	                    "%zu of %.0f files cannot be looked at, more than skip_limit: %g allows; the first is %s",
 	                    found->unreadable_count, all, dataset->skip_limit, found->unreadable[0]);
-}
-
-static int add_note(struct bd_dataset *dataset, const char *root, const char *text, struct bd_error *error)
-{
-	size_t size = strlen(root) + strlen(text) + sizeof ": ";
-	char *note = malloc(size);
-	char **notes = note ? realloc(dataset->notes, (dataset->note_count + 1) * sizeof *notes) : NULL;
-	if (!notes) {
-		free(note);
-		return no_memory(error);
-	}
-	snprintf(note, size, "%s: %s", root, text);
-	dataset->notes = notes;
-	dataset->notes[dataset->note_count++] = note;
-	return 0;
 }
 
 static int note_what_is_odd(const struct bd_image_folder *found, const char *root, struct bd_dataset *dataset,
@@ -407,20 +458,20 @@ static int parse_list(const struct bd_yaml_node *node, const char *folder, bool 
                       struct bd_error *error)
 {
 	if (bd_yaml_kind(node) == BD_YAML_SCALAR && !pictures)
-		return append_shards(node, folder, dataset, error);
+		return append_only_shards(node, folder, dataset, error);
 	if (bd_yaml_kind(node) != BD_YAML_SEQUENCE || !bd_yaml_count(node))
 		return bd_yaml_error(node, error, "'%s' needs at least one file", pictures ? "files" : "shards");
-	for (size_t i = 0; i < bd_yaml_count(node); i++) {
-		const struct bd_yaml_node *item = bd_yaml_item(node, i);
+	if (!pictures)
+		return append_shard_list(node, folder, dataset, error);
+	int result = 0;
+	for (size_t i = 0; result == 0 && i < bd_yaml_count(node); i++) {
 		const char *text = NULL;
 		/* names of pictures come from a program and are taken as they are, stars and brackets included */
-		int result = pictures ? bd_yaml_get_text(item, "files", &text, error) : append_shards(item, folder, dataset, error);
-		if (result == 0 && pictures)
-			result = append_file(item, folder, text, dataset, error);
-		if (result < 0)
-			return result;
+		result = bd_yaml_get_text(bd_yaml_item(node, i), "files", &text, error);
+		if (result == 0)
+			result = append_file(bd_yaml_item(node, i), folder, text, dataset, error);
 	}
-	return 0;
+	return result;
 }
 
 int bd_dataset_parse_shards(const struct bd_yaml_node *shards, const char *folder, struct bd_dataset *dataset,

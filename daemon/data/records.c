@@ -156,6 +156,25 @@ static void settle_shard(struct bd_records *source, struct bd_records_file *file
 	source->records += count;
 }
 
+#define NAMED_SHARDS 3
+
+/* A shard of no bytes among full ones is rather one that was not written or copied. */
+static void note_empty_shards(struct bd_records *source)
+{
+	char names[512];
+	size_t empty = 0, used = 0;
+	for (size_t i = 0; i < source->file_count; i++) {
+		if (!source->files[i].index || source->files[i].key.st_size)
+			continue;
+		if (empty++ < NAMED_SHARDS && used < sizeof names)
+			used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
+			                         source->dataset->paths[i]);
+	}
+	if (empty)
+		bd_notes_add(&source->notes, "%zu of %zu shards %s empty (0 bytes): %s%s", empty, source->file_count,
+		             empty == 1 ? "is" : "are", names, empty > NAMED_SHARDS ? ", ..." : "");
+}
+
 int bd_records_settle(struct bd_records *source, struct bd_error *error)
 {
 	source->index_bytes = source->file_count * sizeof *source->files;
@@ -173,6 +192,7 @@ int bd_records_settle(struct bd_records *source, struct bd_error *error)
 		}
 		source->records++;
 	}
+	note_empty_shards(source);
 	bd_notes_close(&source->notes);
 	if (!source->records)
 		return bd_error_set(error, -ENODATA, "%s: the dataset has no records", source->dataset->name);

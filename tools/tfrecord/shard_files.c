@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/file.h"
@@ -67,6 +68,8 @@ static int append_dataset(struct bd_shard_files *files, const char *path, struct
 		result = bd_error_set(error, -EINVAL, "%s: names pictures, not TFRecord shards", path);
 	for (size_t i = 0; result == 0 && i < dataset->path_count; i++)
 		result = append(files, dataset->paths[i], dataset->compression, error);
+	for (size_t i = 0; i < dataset->note_count; i++)
+		bd_notes_add(&files->notes, "%s: %s", path, dataset->notes[i]);
 	bd_dataset_destroy(dataset);
 	return result;
 }
@@ -76,25 +79,43 @@ static void finish_files(struct bd_shard_files *files)
 	for (size_t i = 0; i < files->count; i++)
 		free(files->items[i].path);
 	free(files->items);
+	bd_notes_finish(&files->notes);
 	*files = (struct bd_shard_files){ 0 };
 }
 
 /* Returns 0, -EINVAL (a wrong dataset file, or one of pictures), -ENOENT, -ENOMEM. */
 static int find_files(const char *const *words, size_t count, struct bd_shard_files *ret_files, struct bd_error *error)
 {
-	struct bd_shard_files files = { 0 };
 	int result = 0;
+	*ret_files = (struct bd_shard_files){ 0 };
+	bd_notes_init(&ret_files->notes);
 	for (size_t i = 0; result == 0 && i < count; i++) {
 		if (is_dataset(words[i]))
-			result = append_dataset(&files, words[i], error);
+			result = append_dataset(ret_files, words[i], error);
 		else
-			result = append(&files, words[i], BD_COMPRESSION_AUTO, error);
+			result = append(ret_files, words[i], BD_COMPRESSION_AUTO, error);
 	}
 	if (result < 0)
-		finish_files(&files);
-	else
-		*ret_files = files;
+		finish_files(ret_files);
 	return result;
+}
+
+/* What cannot be looked at is told where it is opened. */
+static void note_empty_files(struct bd_shard_files *files)
+{
+	struct stat status;
+	for (size_t i = 0; files->count > 1 && i < files->count; i++)
+		if (strcmp(files->items[i].path, "-") != 0 && stat(files->items[i].path, &status) == 0 && S_ISREG(status.st_mode) &&
+		    !status.st_size)
+			bd_notes_add(&files->notes, "%s: is empty (0 bytes)", files->items[i].path);
+}
+
+static void print_notes(const struct bd_command *command, struct bd_shard_files *files)
+{
+	char name[64];
+	snprintf(name, sizeof name, "%s %s", command->program, command->name);
+	bd_notes_close(&files->notes);
+	bd_print_notes(name, (const char *const *)files->notes.texts, files->notes.count);
 }
 
 /* ---- opening ---- */
@@ -137,12 +158,16 @@ int bd_shard_file_open(const struct bd_shard_file *file, struct bd_error *error)
 
 /* ---- the command ---- */
 
-static int work_on(bd_shard_files_work *work, void *context, const struct bd_arguments *arguments, struct bd_error *error)
+static int work_on(const struct bd_command *command, bd_shard_files_work *work, void *context, const struct bd_arguments *arguments,
+                   struct bd_error *error)
 {
 	struct bd_shard_files files;
 	int result = find_files(arguments->words, arguments->word_count, &files, error);
 	if (result < 0)
 		return result;
+	note_empty_files(&files);
+	if (!arguments->quiet)
+		print_notes(command, &files);
 	result = work(context, arguments, &files, error);
 	finish_files(&files);
 	return result;
@@ -158,7 +183,7 @@ int bd_shard_files_run(const struct bd_command *command, bd_shard_files_work *wo
 		return bd_usage_error(command, &error);
 	if (!arguments.done) {
 		catch_signals();
-		if (work_on(work, context, &arguments, &error) < 0) {
+		if (work_on(command, work, context, &arguments, &error) < 0) {
 			snprintf(name, sizeof name, "%s %s", command->program, command->name);
 			bd_print_error(name, &error);
 			status = interrupted ? BD_EXIT_INTERRUPTED : BD_EXIT_FAILED;

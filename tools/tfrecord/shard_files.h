@@ -12,6 +12,7 @@
 
 #include <batchd/error.h>
 
+#include "common/base/notes.h"
 #include "common/base/options.h"
 #include "common/record/inflate.h"
 
@@ -23,6 +24,7 @@ struct bd_shard_file {
 struct bd_shard_files {
 	struct bd_shard_file *items;
 	size_t count;
+	struct bd_notes notes; /* what is odd about them though it is no error */
 };
 
 /* Opens a shard for reading. Returns the descriptor, or -errno with the name in the error. */

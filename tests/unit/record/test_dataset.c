@@ -324,6 +324,8 @@ static void wrong_words_are_told_with_their_line(void **state)
 		{ "shards: a\nfeatures: {x: {type: float}}\ncompression: gzib\n", "gzip", -EINVAL },
 		{ "shards: a\nfeatures: {x: {type: float}}\non_error: ignore\n", "line 3:", -EINVAL },
 		{ "shards: a\nfeatures: {x: {type: float}}\nskip_limit: 1.5\n", "line 3:", -EINVAL },
+		{ "shards: {files: [a]}\nfeatures: {x: {type: image}}\npartial: true\n", "'partial' is for sets of TFRecord shards",
+		  -EINVAL },
 		{ "shards: a\nfeatures: {x: {type: float}}\nskip_limit: 0.5\n", "line 3: 'skip_limit' does nothing", -EINVAL },
 		{ "shards: {files: [a]}\nfeatures: {x: {type: image}}\ncompression: gzip\n", "line 3: 'compression: gzip' is that",
 		  -EINVAL },
