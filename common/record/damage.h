@@ -19,9 +19,10 @@ enum bd_damage {
 	BD_DAMAGE_DATA_CRC, /* found when a record is read, not by the index */
 	BD_DAMAGE_TRUNCATED, /* the stream ends inside the record, or its length leads past the end */
 	BD_DAMAGE_COMPRESSION, /* the compressed data is damaged or cut off */
+	BD_DAMAGE_FOREIGN, /* the file is of another kind: its first bytes are no record, and it is one damaged range to its end */
 };
 
-/* "length CRC", "data CRC", "truncated", "compression" */
+/* "length CRC", "data CRC", "truncated", "compression", "no TFRecord" */
 const char *bd_damage_name(enum bd_damage damage);
 
 #define BD_DAMAGE_REASON_BYTES 160

@@ -195,17 +195,28 @@ static int is_file(const struct bd_dataset *dataset, const char *path, struct bd
 	return !S_ISDIR(status.st_mode);
 }
 
-/* 1: `x.idx` or `x.index` beside a matched `x`: an index, no shard. The paths are sorted. -ENOMEM. */
-static int is_index_of_a_match(const glob_t *found, const char *path)
+/* Is there a match `stem` + `ending`? The paths are sorted. -ENOMEM. */
+static int has_match(const glob_t *found, const char *stem, size_t stem_bytes, const char *ending)
 {
-	const char *ending = strrchr(path, '.');
-	if (!ending || (strcmp(ending, ".idx") != 0 && strcmp(ending, ".index") != 0))
-		return 0;
-	char *shard = strndup(path, (size_t)(ending - path));
-	if (!shard)
+	char *shard;
+	if (asprintf(&shard, "%.*s%s", (int)stem_bytes, stem, ending) < 0)
 		return -ENOMEM;
 	bool match = bsearch(&shard, found->gl_pathv, found->gl_pathc, sizeof *found->gl_pathv, compare_texts);
 	free(shard);
+	return match;
+}
+
+/* 1: `x.idx`, `x.index` or `x.tfindex` beside a matched `x`, or beside `x.tfrecord` as tfrecord2idx has it: an index, no shard. -ENOMEM. */
+static int is_index_of_a_match(const glob_t *found, const char *path)
+{
+	static const char *const indexes[] = { ".idx", ".index", ".tfindex" }, *const shards[] = { "", ".tfrecord", ".tfrecords" };
+	const char *ending = strrchr(path, '.');
+	bool index = false;
+	int match = 0;
+	for (size_t i = 0; ending && i < BD_COUNT_OF(indexes); i++)
+		index = index || !strcmp(ending, indexes[i]);
+	for (size_t i = 0; index && !match && i < BD_COUNT_OF(shards); i++)
+		match = has_match(found, path, (size_t)(ending - path), shards[i]);
 	return match;
 }
 
@@ -284,6 +295,18 @@ static int append_file(const struct bd_yaml_node *node, const char *folder, cons
 	return result;
 }
 
+/* 1: something has this very name, stars and brackets included; 0: nothing that whoever asks could see; -ENOMEM. */
+static int is_there(const struct bd_dataset *dataset, const char *folder, const char *name, struct bd_error *error)
+{
+	struct stat status;
+	char *path = bd_path_join(folder, name);
+	if (!path)
+		return no_memory(error);
+	bool there = look(dataset, path, NULL) == 0 && lstat(path, &status) == 0;
+	free(path);
+	return there;
+}
+
 /* *ret_glob: the item is a pattern, and not the name of a file. */
 static int append_shards(const struct bd_yaml_node *node, const char *folder, struct bd_dataset *dataset, bool *ret_glob,
                          struct bd_error *error)
@@ -297,7 +320,15 @@ static int append_shards(const struct bd_yaml_node *node, const char *folder, st
 		return bd_yaml_error(node, error, "'shards' is empty");
 	if (strstr(text, "://"))
 		return bd_yaml_error(node, error, "'%s': shards are read from files; copy or mount them", text);
-	*ret_glob = strpbrk(text, "*?[");
+	int exists = strpbrk(text, "*?[") ? is_there(dataset, folder, text, error) : 1;
+	if (exists < 0)
+		return exists;
+	*ret_glob = !exists;
+	if (*ret_glob && strstr(text, "**"))
+		return bd_yaml_error(node, error,
+		                     "'%s': '**' does not lead through folders here; a list has a pattern for each depth, as in "
+		                     "['*.tfrecord', '*/*.tfrecord']",
+		                     text);
 	if (*ret_glob)
 		return append_glob(node, folder, text, dataset, error);
 	return append_file(node, folder, text, dataset, error);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/base/arithmetic.h"
+#include "common/record/foreign_file.h"
 #include "common/record/tfrecord.h"
 
 /* The search for the next header looks at this much at a time. */
@@ -165,6 +166,24 @@ static int judge_length(struct bd_record_reader *reader, struct bd_record *recor
 	return record->length > reader->limit_bytes ? too_large(reader, record, error) : read_body(reader, record, error);
 }
 
+/* The first header is none. Is it a file of another kind, or a shard whose first record is damaged? */
+static int judge_beginning(struct bd_record_reader *reader, struct bd_record *record, struct bd_error *error)
+{
+	const uint8_t *bytes;
+	size_t length;
+	int result = bd_shard_stream_peek(&reader->stream, 0, BD_FOREIGN_FILE_BYTES, &bytes, &length, error);
+	if (result < 0)
+		return result;
+	const char *kind = bd_foreign_file_kind(bytes, length);
+	result = pass_damage(reader, record, !kind, error);
+	if (result < 0 || !reader->ended)
+		return result;
+	record->damage = BD_DAMAGE_FOREIGN;
+	if (kind)
+		snprintf(record->reason, sizeof record->reason, "no TFRecord shard but %s", kind);
+	return 0;
+}
+
 static int judge_header(struct bd_record_reader *reader, const uint8_t *bytes, size_t length, struct bd_record *record,
                         struct bd_error *error)
 {
@@ -176,7 +195,7 @@ static int judge_header(struct bd_record_reader *reader, const uint8_t *bytes, s
 	record->damage = BD_DAMAGE_LENGTH_CRC;
 	snprintf(record->reason, sizeof record->reason, "%.110s%s", reason.text,
 	         record->offset ? "" : "; is this a TFRecord file?");
-	return pass_damage(reader, record, true, error);
+	return record->offset ? pass_damage(reader, record, true, error) : judge_beginning(reader, record, error);
 }
 
 int bd_record_reader_next(struct bd_record_reader *reader, struct bd_record *ret_record, struct bd_error *error)

@@ -224,6 +224,17 @@ int bd_shard_index_damage_error(const struct bd_shard_index *index, uint64_t rec
 	return bd_error_set(error, -EBADMSG, "record %" PRIu64 " at byte %" PRIu64 ": %s", record, range->offset, range->reason);
 }
 
+bool bd_shard_index_is_foreign(const struct bd_shard_index *index, const char **ret_reason)
+{
+	if (!index->damage_count || index->damage[0].record || index->damage[0].kind == BD_DAMAGE_TRUNCATED)
+		return false;
+	uint64_t good = bd_shard_index_bytes(index);
+	for (size_t i = 0; i < index->damage_count; i++)
+		good -= index->damage[i].end - index->damage[i].offset;
+	*ret_reason = index->damage[0].reason;
+	return index->damage[0].kind == BD_DAMAGE_FOREIGN || good < bd_shard_index_bytes(index) - good;
+}
+
 bool bd_shard_index_is_current(const struct bd_shard_index *index, int fd)
 {
 	struct stat status;

@@ -86,6 +86,12 @@ size_t bd_shard_index_memory(const struct bd_shard_index *index);
 
 /* All damaged ranges in the order of the records; *ret_count of them. */
 const struct bd_damaged_range *bd_shard_index_damage(const struct bd_shard_index *index, size_t *ret_count);
+/*
+ * Whether the file is no TFRecord shard, or read with a wrong compression: its first bytes are no record, and less than half of it is in good ones (a file of
+ * another kind may hold some by chance). *ret_reason is borrowed.
+ */
+bool bd_shard_index_is_foreign(const struct bd_shard_index *index, const char **ret_reason);
+
 /* Sets "record N at byte B: <reason>" for a damaged record and returns -EBADMSG. */
 int bd_shard_index_damage_error(const struct bd_shard_index *index, uint64_t record, struct bd_error *error);
 

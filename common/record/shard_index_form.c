@@ -175,7 +175,7 @@ static int read_damage(struct reader *reader, struct bd_shard_index *index)
 		reader->at += sizeof range->reason;
 		reader->left -= sizeof range->reason;
 		if (range->record >= index->count || (i && range->record <= range[-1].record) || kind < BD_DAMAGE_LENGTH_CRC ||
-		    kind > BD_DAMAGE_COMPRESSION || range->offset != index->offsets[range->record] ||
+		    kind > BD_DAMAGE_FOREIGN || range->offset != index->offsets[range->record] ||
 		    range->end != index->offsets[range->record + 1])
 			return -EBADMSG;
 		range->kind = (enum bd_damage)kind;

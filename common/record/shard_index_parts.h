@@ -7,8 +7,8 @@
 #include "common/record/shard_index.h"
 #include "common/record/shard_stream.h"
 
-/* Of the stored form, in its magic's last byte: changes with the form, and where what was stored could be wrong (before 4: bits_value). */
-#define BD_SHARD_INDEX_VERSION 5
+/* Of the stored form, in its magic's last byte: changes with the form, and where what was stored could be wrong (before 4: bits_value; before 6: files of other kinds). */
+#define BD_SHARD_INDEX_VERSION 6
 
 /* What tells that a file is the one that was indexed. An archive gives back size, time and often the inode; ctime no program can set. */
 struct bd_shard_key {

@@ -118,4 +118,17 @@ else
 	echo "   $golden is missing: its part is left out"
 fi
 
+# ---- a file that cannot be read does not keep the others from being told ----
+
+printf 'BZh91AY&SY and so on' >"$WORK/packed.bz2"
+for command in info index; do
+	expect 1 "$tfrecord" $command "$WORK/nowhere" "$WORK/packed.bz2" "$plain"
+	holds err 'nowhere: cannot open' 'packed.bz2: no TFRecord shard but a bzip2 file: unpack it with bunzip2'
+	[ $command = index ] || holds out 'none-00000-of-00001.tfrecord: 3 records'
+done
+printf 'shards: [packed.bz2]\nfeatures: {x: {type: int64}}\non_error: skip\n' >"$WORK/packed.yaml"
+expect 1 "$bin/batchctl" read "$WORK/packed.yaml"
+holds err 'packed.bz2: no TFRecord shard but a bzip2 file'
+! grep -q 'on_error' "$WORK/err" || fail "advice to skip: $(cat "$WORK/err")"
+
 exit $failed

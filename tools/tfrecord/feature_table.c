@@ -252,8 +252,10 @@ void bd_feature_table_print(const struct bd_feature_table *table, FILE *stream)
 		char kind[32];
 		kind_name(summary->kinds, kind, sizeof kind);
 		fprintf(stream, "  ");
-		for (const char *c = summary->name; *c; c++)
-			fputc((unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c, stream);
+		for (size_t at = 0; at < summary->name_length; at++) {
+			char c = summary->name[at];
+			fputc((unsigned char)c < 0x20 || c == 0x7f ? '?' : c, stream);
+		}
 		fprintf(stream, ": %s", kind);
 		if (!is_one(&summary->values) || summary->values.least != 1)
 			print_range(stream, "[%s]", &summary->values);

@@ -15,6 +15,7 @@
 
 struct indexing {
 	bool json, quiet, text, force;
+	size_t bad_files;
 	struct bd_progress *progress;
 };
 
@@ -67,7 +68,11 @@ static int index_file(struct indexing *indexing, const struct bd_shard_file *fil
 	int result = bd_shard_index_open(file->path, &options, &index, error);
 	bd_progress_finish(indexing->progress);
 	if (result == 0) {
-		result = write_index(indexing, index, path, error);
+		const char *reason;
+		if (bd_shard_index_is_foreign(index, &reason))
+			result = bd_error_set(error, -EBADMSG, "%s", reason);
+		else
+			result = write_index(indexing, index, path, error);
 		if (result == -EBADMSG)
 			bd_error_prefix(error, "%s", file->path);
 		if (result == 0)
@@ -84,8 +89,19 @@ static int run(void *context, const struct bd_arguments *arguments, const struct
 	int result = 0;
 	indexing->json = arguments->json;
 	indexing->quiet = arguments->quiet;
-	for (size_t i = 0; result == 0 && i < files->count; i++)
-		result = index_file(indexing, &files->items[i], error);
+	for (size_t i = 0; result == 0 && i < files->count; i++) {
+		struct bd_error why = { 0 };
+		int unread = index_file(indexing, &files->items[i], &why);
+		if (unread == 0)
+			continue;
+		if (bd_shard_files_interrupted() || unread == -ENOMEM) {
+			*error = why;
+			result = unread;
+		} else { /* the others are still indexed */
+			bd_print_error("tfrecord index", &why);
+			indexing->bad_files++;
+		}
+	}
 	return result;
 }
 
@@ -110,5 +126,6 @@ int bd_tfrecord_index(int argc, char **argv)
 		.minimum_words = 1,
 		.maximum_words = SIZE_MAX,
 	};
-	return bd_shard_files_run(&command, run, &indexing, argc, argv);
+	int status = bd_shard_files_run(&command, run, &indexing, argc, argv);
+	return status == BD_EXIT_DONE && indexing.bad_files ? BD_EXIT_FAILED : status;
 }

@@ -16,12 +16,15 @@
 
 struct totals {
 	uint64_t records, damaged, bytes, stream_bytes, longest;
+	uint64_t damaged_bytes;
+	char beginning[BD_DAMAGE_REASON_BYTES]; /* why the first bytes are no record; "" */
 	unsigned compressions; /* bit 1 << enum bd_compression */
 };
 
 struct informing {
 	bool json, quiet;
 	uint64_t sample; /* records of each file whose features are looked at */
+	size_t bad_files;
 	uint64_t examples, sequence_examples, others;
 	struct totals totals; /* of all files */
 	struct bd_feature_table table;
@@ -47,6 +50,14 @@ static int look_at_record(struct informing *informing, const struct bd_record *r
 	return result;
 }
 
+static void add_damage(struct totals *totals, const struct bd_record *record)
+{
+	totals->damaged++;
+	totals->damaged_bytes += record->end - record->offset;
+	if (!record->number && record->damage != BD_DAMAGE_TRUNCATED && record->damage != BD_DAMAGE_DATA_CRC)
+		memcpy(totals->beginning, record->reason, sizeof totals->beginning);
+}
+
 /* Counts all records, and looks into the first ones. */
 static int read_records(struct informing *informing, struct bd_record_reader *reader, struct totals *totals,
                         struct bd_progress *progress, struct bd_error *error)
@@ -63,11 +74,13 @@ static int read_records(struct informing *informing, struct bd_record_reader *re
 		totals->records += record.end > record.offset; /* a bad trailer behind the last record is none */
 		totals->longest = bd_max_u64(totals->longest, record.length);
 		if (record.damage != BD_DAMAGE_NONE)
-			totals->damaged++;
+			add_damage(totals, &record);
 		else if (record.data && (result = look_at_record(informing, &record, error)) < 0)
 			return result;
 		bd_progress_update(progress, bd_shard_stream_file_position(&reader->stream), NULL);
 	}
+	if (result == 0 && totals->beginning[0] && totals->damaged_bytes > reader->offset / 2)
+		return bd_error_set(error, -EBADMSG, "%s", totals->beginning);
 	bd_progress_update(progress, reader->stream.size, NULL);
 	totals->bytes = reader->stream.size;
 	totals->stream_bytes = reader->offset;
@@ -177,14 +190,23 @@ static int run(void *context, const struct bd_arguments *arguments, const struct
 	informing->quiet = arguments->quiet;
 	for (size_t i = 0; result == 0 && i < files->count; i++) {
 		struct totals totals = { 0 };
-		result = read_file(informing, &files->items[i], &totals, error);
-		if (result < 0)
+		struct bd_error why = { 0 };
+		int unread = read_file(informing, &files->items[i], &totals, &why);
+		if (bd_shard_files_interrupted() || unread == -ENOMEM) {
+			*error = why;
+			result = unread ? unread : -EINTR;
 			break;
+		}
+		if (unread < 0) { /* the others are still looked at */
+			bd_print_error("tfrecord info", &why);
+			informing->bad_files++;
+			continue;
+		}
 		add_totals(&informing->totals, &totals);
 		if (files->count > 1 || !informing->json)
 			result = print_file(informing, files->items[i].path, &totals, error);
 	}
-	if (result == 0)
+	if (result == 0 && informing->bad_files < files->count)
 		result = print_result(informing, files, error);
 	bd_feature_table_finish(&informing->table);
 	bd_example_finish(&informing->example);
@@ -207,11 +229,12 @@ int bd_tfrecord_info(int argc, char **argv)
 		.name = "info",
 		.usage = "FILE|DATASET.yaml... [options]",
 		.summary = "Tells records, bytes, compression, and the features with their kinds and shapes. Damage is counted, "
-			   "not refused.\n"
-			   "FILE may be '-'.",
+			   "not refused;\n"
+			   "a file that is no shard fails, the others are still told. FILE may be '-'.",
 		.groups = { { .options = options, .count = BD_COUNT_OF(options) } },
 		.minimum_words = 1,
 		.maximum_words = SIZE_MAX,
 	};
-	return bd_shard_files_run(&command, run, &informing, argc, argv);
+	int status = bd_shard_files_run(&command, run, &informing, argc, argv);
+	return status == BD_EXIT_DONE && informing.bad_files ? BD_EXIT_FAILED : status;
 }

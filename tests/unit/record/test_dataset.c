@@ -149,6 +149,38 @@ static void globs_are_sorted_by_bytes_and_leave_indexes_out(void **state)
 	bd_dataset_destroy(dataset);
 }
 
+static void index_of_tfrecord2idx_is_no_shard(void **state)
+{
+	(void)state;
+	touch("a.tfrecord");
+	touch("a.tfindex");
+	touch("b");
+	touch("b.tfindex");
+	touch("lone.tfindex");
+	struct bd_dataset *dataset = good("{shards: '*', features: {x: {type: float}}}");
+	assert_int_equal(dataset->path_count, 3);
+	assert_string_equal(name_of(dataset, 0), "a.tfrecord");
+	assert_string_equal(name_of(dataset, 1), "b");
+	assert_string_equal(name_of(dataset, 2), "lone.tfindex");
+	bd_dataset_destroy(dataset);
+}
+
+/* A name that is there counts as that file; where it is not it is a pattern. */
+static void name_that_is_there_is_no_pattern(void **state)
+{
+	(void)state;
+	make("run[1]");
+	make("run1");
+	touch("run[1]/a");
+	touch("run1/a");
+	touch("run1/b");
+	struct bd_dataset *dataset = good("{shards: ['run[1]/a', 'run[1]/b'], features: {x: {type: float}}}");
+	assert_int_equal(dataset->path_count, 2);
+	assert_non_null(strstr(dataset->paths[0], "/run[1]/a"));
+	assert_non_null(strstr(dataset->paths[1], "/run1/b"));
+	bd_dataset_destroy(dataset);
+}
+
 static void lists_keep_their_order(void **state)
 {
 	(void)state;
@@ -324,6 +356,7 @@ static void wrong_words_are_told_with_their_line(void **state)
 		{ "shards: a\nfeatures: {x: {type: float}}\ncompression: gzib\n", "gzip", -EINVAL },
 		{ "shards: a\nfeatures: {x: {type: float}}\non_error: ignore\n", "line 3:", -EINVAL },
 		{ "shards: a\nfeatures: {x: {type: float}}\nskip_limit: 1.5\n", "line 3:", -EINVAL },
+		{ "shards: 'x/**/*.gz'\nfeatures: {x: {type: float}}\n", "'**' does not lead through folders", -EINVAL },
 		{ "shards: {files: [a]}\nfeatures: {x: {type: image}}\npartial: true\n", "'partial' is for sets of TFRecord shards",
 		  -EINVAL },
 		{ "shards: a\nfeatures: {x: {type: float}}\nskip_limit: 0.5\n", "line 3: 'skip_limit' does nothing", -EINVAL },
@@ -390,6 +423,8 @@ int main(void)
 		TEST(every_key_is_read),
 		TEST(defaults_are_those_of_the_contract),
 		TEST(globs_are_sorted_by_bytes_and_leave_indexes_out),
+		TEST(index_of_tfrecord2idx_is_no_shard),
+		TEST(name_that_is_there_is_no_pattern),
 		TEST(lists_keep_their_order),
 		TEST(image_folder_is_classes_then_names),
 		TEST(classes_of_an_image_folder_are_its_folders),

@@ -310,7 +310,7 @@ static void golden_framing_agrees(void **state)
 	assert_int_equal(wrong.first_damage, BD_DAMAGE_COMPRESSION);
 	wrong = read_golden("gzip_read_as_plain.tfrecord.gz", BD_COMPRESSION_NONE);
 	assert_int_equal(wrong.good, 0);
-	assert_int_equal(wrong.first_damage, BD_DAMAGE_LENGTH_CRC);
+	assert_int_equal(wrong.first_damage, BD_DAMAGE_FOREIGN);
 }
 
 static uint64_t real_files, real_records, real_damaged;
