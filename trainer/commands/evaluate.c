@@ -219,6 +219,9 @@ int bd_evaluate_command(int argc, char **argv)
 	int r = run(&evaluate, arguments.word_count ? arguments.words[0] : NULL, &error);
 	if (r == 0)
 		r = give_result(&evaluate, &error);
+	if (r == 0 && evaluate.evaluation.fault[0])
+		r = bd_error_set(&error, -EDOM, "%s: the loss is no finite number: %s", evaluate.dataset,
+		                 evaluate.evaluation.fault);
 	status = r < 0 ? bd_command_failed(&error, r) : BD_EXIT_DONE;
 	bd_feed_close(evaluate.feed);
 	bd_client_close(evaluate.client);

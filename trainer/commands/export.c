@@ -89,6 +89,12 @@ static int write_format(const struct export_task *task, struct bd_error *error)
 static int run(struct export_task *task, const char *model_file, struct bd_error *error)
 {
 	int r = bd_trained_model_load(&task->model, model_file, 1, 1, NULL, error);
+	if (r == 0 && !bd_network_gives_numbers(&task->model.network))
+		r = bd_error_set(error, -EDOM,
+		                 "%s: the model's output for a test picture is no finite number: its weights are no good; "
+		                 "--checkpoint best or "
+		                 "STEP takes others",
+		                 task->model.folder ? task->model.folder : model_file);
 	if (r == 0)
 		r = write_format(task, error);
 	if (r < 0)

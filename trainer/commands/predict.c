@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,7 @@ struct predict {
 	bool npy_is_open, without_labels;
 	float *outputs; /* (batch, width) */
 	struct bd_progress *progress;
-	uint64_t done;
+	uint64_t done, without_answer;
 };
 
 /* ---- command line ---- */
@@ -278,6 +279,15 @@ static int open_data(struct predict *predict, struct bd_error *error)
 
 /* ---- one row in words ---- */
 
+/* No class is the answer of outputs that are no numbers. */
+static bool is_answer(const struct predict *predict, const float *output)
+{
+	for (size_t i = 0; i < predict->answers.width; i++)
+		if (!isfinite(output[i]))
+			return false;
+	return true;
+}
+
 static json_t *prediction_json(const struct predict *predict, const struct bd_feed_batch *batch, uint32_t row, const float *output)
 {
 	const char *name = name_of(predict, batch->records[row]);
@@ -288,8 +298,9 @@ static json_t *prediction_json(const struct predict *predict, const struct bd_fe
 	if (predict->answers.is_classifier) {
 		struct bd_prediction prediction = bd_prediction_of(&predict->answers, output);
 		const char *class = bd_class_name(&predict->answers, prediction.index, text, sizeof text);
-		json_object_set_new(object, "class", bd_json_text(class, strlen(class)));
-		json_object_set_new(object, "index", json_integer((json_int_t)prediction.index));
+		bool known = is_answer(predict, output);
+		json_object_set_new(object, "class", known ? bd_json_text(class, strlen(class)) : json_null());
+		json_object_set_new(object, "index", known ? json_integer((json_int_t)prediction.index) : json_null());
 		json_object_set_new(object, "probability", bd_json_float((float)prediction.probability));
 	}
 	for (size_t i = 0; i < predict->answers.width; i++)
@@ -315,7 +326,7 @@ static void print_csv(const struct predict *predict, uint64_t record, const floa
 	char text[32];
 	print_quoted(name ? name : "");
 	printf(",%" PRIu64 ",", record);
-	if (predict->answers.is_classifier) {
+	if (predict->answers.is_classifier && is_answer(predict, output)) {
 		print_quoted(bd_class_name(&predict->answers, prediction.index, text, sizeof text));
 		printf(",%zu,%.9g", prediction.index, prediction.probability);
 	} else {
@@ -334,6 +345,10 @@ static void print_for_people(const struct predict *predict, uint64_t record, con
 		printf("%s: ", name);
 	else
 		printf("record %" PRIu64 ": ", record);
+	if (!is_answer(predict, output)) {
+		printf("no answer: the model's output is no finite number\n");
+		return;
+	}
 	if (predict->answers.is_classifier) {
 		struct bd_prediction prediction = bd_prediction_of(&predict->answers, output);
 		printf("%s %.4f\n", bd_class_name(&predict->answers, prediction.index, text, sizeof text), prediction.probability);
@@ -357,6 +372,7 @@ static void print_heading(const struct predict *predict)
 static int say_row(struct predict *predict, const struct bd_feed_batch *batch, uint32_t row, struct bd_error *error)
 {
 	const float *output = predict->outputs + row * predict->answers.width;
+	predict->without_answer += !is_answer(predict, output);
 	if (predict->sheet) {
 		int r = bd_prediction_sheet_add(predict->sheet, batch, row, output, error);
 		if (r < 0)
@@ -483,6 +499,12 @@ static int run(struct predict *predict, struct bd_error *error)
 	}
 	if (r == 0 && predict->layer && predict->json)
 		r = say_saved(predict, error);
+	if (r == 0 && predict->without_answer > 0)
+		r = bd_error_set(error, -EDOM,
+		                 "%" PRIu64 " of %" PRIu64
+		                 " outputs are no finite numbers: the weights are no good (--checkpoint best or STEP takes "
+		                 "others), or the data holds such numbers",
+		                 predict->without_answer, predict->done);
 	if (r == 0 && predict->sheet)
 		r = bd_prediction_sheet_write(predict->sheet, predict->sheet_path, error);
 	if (r == 0 && predict->files.count && say_unreadable(predict) > 0)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -241,6 +242,9 @@ static int restore(struct bd_train *train, struct bd_error *error)
 	train->saving.best_metric = !train->eval_data ? NULL : train->best ? train->best : "loss";
 	r = train->fresh ? -ENOENT : bd_saving_load_newest(&train->saving, &train->loop.state, &train->window_metrics, error);
 	train->loop.saved_step = r == 0 ? train->loop.state.step : UINT64_MAX;
+	train->loop.good_step = UINT64_MAX;
+	if (r < 0)
+		train->loop.state.last_loss = NAN;
 	if (r == 0)
 		r = bd_data_match_load(train->folder.path, &train->match, error);
 	else if (r == -ENOENT)

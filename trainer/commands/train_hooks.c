@@ -75,6 +75,9 @@ static void on_evaluation(void *context, const struct bd_loop *loop, bool is_bes
 	struct bd_train *train = context;
 	struct bd_error error = { 0 };
 	bd_training_report_evaluation(train->report, loop, is_best);
+	if (loop->evaluation.fault[0])
+		bd_training_report_say(train->report, "%s: the loss is no finite number: %s", train->eval_data,
+		                       loop->evaluation.fault);
 	say_event_failure(train, bd_training_events_evaluation(train->events, loop, &error), &error);
 	say_event_failure(train, bd_training_events_weights(train->events, loop, &error), &error);
 	show_sheet(train);
@@ -95,7 +98,8 @@ static int on_save(void *context, const struct bd_loop *loop, bool is_best)
 static void on_skipped(void *context, const struct bd_loop *loop)
 {
 	bd_training_report_say(((struct bd_train *)context)->report,
-	                       "step %" PRIu64 ": the loss is no finite number; its batch is left out", loop->state.step + 1);
+	                       "step %" PRIu64 ": the loss is no finite number%s%s; its batch is left out", loop->state.step + 1,
+	                       loop->fault[0] ? ": " : "", loop->fault);
 }
 
 struct bd_loop_hooks bd_train_hooks(struct bd_train *train)

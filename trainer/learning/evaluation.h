@@ -7,6 +7,7 @@
 #include "trainer/learning/feed.h"
 #include "trainer/learning/metric.h"
 #include "trainer/learning/network.h"
+#include "trainer/learning/proof.h"
 
 /* The metrics of a model, made once and reset for each use. */
 struct bd_metric_set {
@@ -25,6 +26,7 @@ struct bd_evaluation {
 	uint64_t records;
 	double loss; /* the mean over the records, with the model's penalty */
 	double metrics[BD_MAX_METRICS]; /* in the order of the set */
+	char fault[BD_FAULT_TEXT_BYTES]; /* where the loss is no finite number: why; else "" */
 };
 
 /* Sees each evaluated batch and its outputs (rows, width), before they are forgotten; may be NULL. */

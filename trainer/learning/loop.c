@@ -9,19 +9,20 @@
 
 /* ---- one step ---- */
 
-/* -EAGAIN: the batch was left out. */
-static int refuse_loss(struct bd_loop *loop, double loss, struct bd_error *error)
+static int fail_of_loss(const struct bd_loop *loop, const char *what, struct bd_error *error)
 {
 	uint64_t step = loop->state.step + 1;
-	const char *what = isnan(loss) ? "NaN" : "infinite";
-	if (loop->options.on_nan == BD_ON_NAN_SKIP && ++loop->skips <= BD_NAN_SKIPS_MAX) {
-		/* A step is counted, with or without its batch: a resumed run takes the count from the checkpoint's step. */
-		bd_optimizer_set_iterations(loop->optimizer, bd_optimizer_iterations(loop->optimizer) + 1);
-		if (loop->hooks.skipped)
-			loop->hooks.skipped(loop->hooks.context, loop);
-		return -EAGAIN;
-	}
-	if (loop->saved_step == UINT64_MAX)
+	if (loop->fault[0])
+		return bd_error_set(error, -EDOM,
+		                    "step %" PRIu64
+		                    ": the loss is %s: %s; mend the data, or '--on-nan skip' leaves such batches out",
+		                    step, what, loop->fault);
+	if (loop->saved_step == loop->state.step && loop->good_step != loop->saved_step)
+		return bd_error_set(error, -EDOM,
+		                    "step %" PRIu64 ": the loss is %s: the weights of the checkpoint of step %" PRIu64
+		                    " are no good; remove it to go on from an older one, or --fresh begins anew",
+		                    step, what, loop->saved_step);
+	if (loop->good_step == UINT64_MAX)
 		return bd_error_set(error, -EDOM,
 		                    "step %" PRIu64
 		                    ": the loss is %s; no checkpoint was saved before; a smaller learning_rate may help",
@@ -29,7 +30,24 @@ static int refuse_loss(struct bd_loop *loop, double loss, struct bd_error *error
 	return bd_error_set(error, -EDOM,
 	                    "step %" PRIu64 ": the loss is %s; the last good checkpoint is that of step %" PRIu64
 	                    "; a smaller learning_rate may help",
-	                    step, what, loop->saved_step);
+	                    step, what, loop->good_step);
+}
+
+/* -EAGAIN: the batch was left out. */
+static int refuse_loss(struct bd_loop *loop, const struct bd_feed_batch *batch, double loss, struct bd_error *error)
+{
+	loop->fault[0] = 0;
+	if (!bd_proof_find_fault(loop->network, batch, loop->fault, sizeof loop->fault))
+		loop->proof = BD_PROOF_BAD;
+	if (loop->options.on_nan != BD_ON_NAN_SKIP || ++loop->skips > BD_NAN_SKIPS_MAX)
+		return fail_of_loss(loop, isnan(loss) ? "NaN" : "infinite", error);
+	loop->left_out++;
+	loop->since_report.left_out++;
+	/* A step is counted, with or without its batch: a resumed run takes the count from the checkpoint's step. */
+	loop->learning_rate = bd_optimizer_begin(loop->optimizer);
+	if (loop->hooks.skipped)
+		loop->hooks.skipped(loop->hooks.context, loop);
+	return -EAGAIN;
 }
 
 static void apply_piece(const void *optimizer, size_t piece)
@@ -51,6 +69,8 @@ static void learn(struct bd_loop *loop, const struct bd_feed_batch *batch, const
 	loop->state.window.loss_sum += loss * batch->rows;
 	loop->state.window.rows += batch->rows;
 	loop->skips = 0;
+	loop->learned++;
+	loop->proof = BD_PROOF_NONE;
 }
 
 static int train_batch(struct bd_loop *loop, const struct bd_feed_batch *batch, struct bd_error *error)
@@ -68,9 +88,24 @@ static int train_batch(struct bd_loop *loop, const struct bd_feed_batch *batch, 
 	}
 	loss += bd_graph_penalty(network->graph);
 	if (!isfinite(loss))
-		return refuse_loss(loop, loss, error);
+		return refuse_loss(loop, batch, loss, error);
+	if (loop->saved_step == loop->state.step)
+		loop->good_step = loop->saved_step;
 	learn(loop, batch, outputs, loss);
 	return 0;
+}
+
+static bool is_due_at(uint64_t step, uint64_t every)
+{
+	return every > 0 && step > 0 && step % every == 0;
+}
+
+/* Whether the weights after this step will be saved, or may be. */
+static bool wants_proof(const struct bd_loop *loop)
+{
+	uint64_t step = loop->state.step + 1;
+	return is_due_at(step, loop->options.checkpoint_every) || is_due_at(step, loop->options.eval_every) ||
+	       step == loop->options.steps || (loop->stop && *loop->stop);
 }
 
 static int run_step(struct bd_loop *loop, struct bd_error *error)
@@ -81,6 +116,8 @@ static int run_step(struct bd_loop *loop, struct bd_error *error)
 	if (r < 0)
 		return r;
 	r = train_batch(loop, &batch, error);
+	if (r == 0 && batch.rows > 0 && wants_proof(loop))
+		loop->proof = bd_proof_of(loop->network, &batch, loop->state.step);
 	bd_feed_release(loop->feed);
 	if (r < 0 && r != -EAGAIN)
 		return r;
@@ -102,16 +139,19 @@ static int run_step(struct bd_loop *loop, struct bd_error *error)
 
 /* ---- report, evaluation, checkpoint ---- */
 
+/* NaN where every batch since the last report was left out. */
 static double window_loss(const struct bd_loop *loop)
 {
-	return loop->state.window.rows ? loop->state.window.loss_sum / (double)loop->state.window.rows : loop->state.last_loss;
+	if (loop->state.window.rows)
+		return loop->state.window.loss_sum / (double)loop->state.window.rows;
+	return loop->since_report.left_out ? NAN : loop->state.last_loss;
 }
 
 static struct bd_loop_report make_report(struct bd_loop *loop, double metrics[BD_MAX_METRICS], bool is_due)
 {
 	double busy_s = (double)loop->since_report.busy_ns * 1e-9;
 	for (size_t i = 0; i < loop->window_metrics->count; i++)
-		metrics[i] = bd_metric_result(loop->window_metrics->metrics[i]);
+		metrics[i] = isnan(window_loss(loop)) ? NAN : bd_metric_result(loop->window_metrics->metrics[i]);
 	return (struct bd_loop_report){
 		.step = loop->state.step,
 		.epoch = loop->state.epoch,
@@ -126,7 +166,8 @@ static struct bd_loop_report make_report(struct bd_loop *loop, double metrics[BD
 
 static void begin_window(struct bd_loop *loop)
 {
-	loop->state.last_loss = window_loss(loop);
+	if (loop->state.window.rows)
+		loop->state.last_loss = window_loss(loop);
 	memset(&loop->since_report, 0, sizeof loop->since_report);
 	loop->state.window.loss_sum = 0;
 	loop->state.window.rows = 0;
@@ -162,9 +203,15 @@ static bool judge(struct bd_loop *loop)
 
 static void save(struct bd_loop *loop, bool is_best)
 {
+	/* Nothing to keep: no batch was learned, or these weights would take the place of good ones. */
+	if (loop->proof == BD_PROOF_BAD || (loop->learned == 0 && loop->left_out > 0))
+		return;
 	loop->save_failed = loop->hooks.save && loop->hooks.save(loop->hooks.context, loop, is_best) < 0;
-	if (!loop->save_failed)
-		loop->saved_step = loop->state.step;
+	if (loop->save_failed)
+		return;
+	loop->saved_step = loop->state.step;
+	if (loop->proof == BD_PROOF_GOOD)
+		loop->good_step = loop->saved_step;
 }
 
 static bool is_out_of_patience(const struct bd_loop *loop)
@@ -194,7 +241,7 @@ static int evaluate(struct bd_loop *loop, bool *ret_is_best, struct bd_error *er
 
 static bool is_due(const struct bd_loop *loop, uint64_t every)
 {
-	return every > 0 && loop->state.step > 0 && loop->state.step % every == 0;
+	return is_due_at(loop->state.step, every);
 }
 
 /* Also where a run was stopped between a step and its evaluation. */
@@ -240,9 +287,31 @@ static bool is_finished(const struct bd_loop *loop)
 	return loop->stopped_early || (loop->options.steps > 0 && loop->state.step >= loop->options.steps);
 }
 
+/* A run that ends in its last step has no next one whose loss would tell. */
+static int check_end(const struct bd_loop *loop, struct bd_error *error)
+{
+	if (loop->left_out > 0 && loop->learned == 0)
+		return bd_error_set(error, -EDOM, "all %" PRIu64 " batches were left out, and nothing was learned%s%s",
+		                    loop->left_out, loop->fault[0] ? ": " : "", loop->fault);
+	if (loop->proof != BD_PROOF_BAD)
+		return 0;
+	if (loop->good_step == UINT64_MAX)
+		return bd_error_set(error, -EDOM,
+		                    "step %" PRIu64 ": the weights give a loss that is no finite number, and are not saved",
+		                    loop->state.step);
+	return bd_error_set(error, -EDOM,
+	                    "step %" PRIu64
+	                    ": the weights give a loss that is no finite number, and are not saved; the last good checkpoint "
+	                    "is that of step %" PRIu64,
+	                    loop->state.step, loop->good_step);
+}
+
 static int finish(struct bd_loop *loop, struct bd_error *error)
 {
 	bool is_best = false;
+	int proof = check_end(loop, error);
+	if (proof < 0)
+		return proof;
 	int r = owes_evaluation(loop, true) ? evaluate(loop, &is_best, error) : 0;
 	if (r < 0)
 		return r;

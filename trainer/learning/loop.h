@@ -7,8 +7,9 @@
  *
  * After step S, each where S is a multiple of its interval: report, then evaluation (which may end the run early), then checkpoint.
  * At the end an evaluation and a checkpoint are made where the last step had none.
- * A loss that is NaN or infinite ends the run before it reaches the weights (or, with BD_ON_NAN_SKIP, its batch is left out); weights that are
- * not finite are never saved, so the newest checkpoint stays the last good one.
+ * A loss that is NaN or infinite ends the run before it reaches the weights (or, with BD_ON_NAN_SKIP, its batch is left out). Weights are
+ * saved only where they gave a finite loss (proof.h): the batch of the step runs once more before its checkpoint. A run that is
+ * interrupted saves weights that nothing is known of yet; the newest checkpoint that is known to be good (good_step) then stays beside it.
  * A checkpoint that cannot be saved (full disk) does not end the run: the hook says so and the next one is tried.
  *
  * Threads: one; *stop may be set by a signal handler.
@@ -18,6 +19,7 @@
 
 #include "trainer/learning/evaluation.h"
 #include "trainer/learning/optimizer.h"
+#include "trainer/learning/proof.h"
 
 /* In a row, under BD_ON_NAN_SKIP: nothing is learned any more. */
 #define BD_NAN_SKIPS_MAX 100
@@ -44,12 +46,12 @@ struct bd_loop_state {
 	bool has_best;
 	double best_value;
 	uint64_t best_step, evaluations_since_best;
-	double last_loss; /* of the last report */
+	double last_loss; /* of the last report with a batch; NaN: there was none */
 };
 
 struct bd_loop_report {
 	uint64_t step, epoch;
-	double loss;
+	double loss; /* NaN, as the metrics, where every batch since the last report was left out */
 	const double *metrics; /* in the order of the set */
 	double learning_rate;
 	double images_per_s, waited_share;
@@ -71,7 +73,7 @@ struct bd_loop_hooks {
 	void (*evaluation)(void *context, const struct bd_loop *loop, bool is_best); /* loop->evaluation */
 	/* Saves weights, optimizer and state; says itself what went wrong. `is_best`: this step's evaluation is the best so far. */
 	int (*save)(void *context, const struct bd_loop *loop, bool is_best);
-	/* A batch was left out: its loss was no finite number. */
+	/* A batch was left out: its loss was no finite number. loop->fault says what is wrong with its data; "": nothing. */
 	void (*skipped)(void *context, const struct bd_loop *loop);
 };
 
@@ -90,13 +92,17 @@ struct bd_loop {
 
 	/* of this process */
 	uint64_t saved_step; /* of the newest checkpoint; UINT64_MAX = none */
+	uint64_t good_step; /* of the newest checkpoint whose weights gave a finite loss; UINT64_MAX = none is known */
+	enum bd_proof proof; /* of the weights as they are */
+	uint64_t learned, left_out; /* batches of this process */
+	char fault[BD_FAULT_TEXT_BYTES]; /* of the data of the last batch that was left out */
 	bool save_failed; /* the last attempt */
 	bool stopped_early;
 	struct bd_evaluation evaluation; /* the last one */
 	bool has_evaluation;
 	uint64_t steps_done, images, busy_ns, waited_ns; /* of all steps in this process; busy holds waited */
 	struct {
-		uint64_t images, busy_ns, waited_ns;
+		uint64_t images, busy_ns, waited_ns, left_out;
 	} since_report;
 	unsigned skips; /* in a row */
 	double learning_rate; /* of the last step */
@@ -104,7 +110,7 @@ struct bd_loop {
 
 /*
  * 0: all steps are done, the feed has ended, or patience has (stopped_early); -EINTR: *stop became non-zero, the state is saved;
- * -EDOM: the loss is no finite number, with the step and the newest checkpoint in the error; -EIO where the very last checkpoint could not be saved; else what
+ * -EDOM: the loss is no finite number, with the step and the last good checkpoint in the error, or every batch was left out; -EIO where the very last checkpoint could not be saved; else what
  * feed, loss or evaluation said (the state before it is saved).
  */
 BD_MUST_CHECK int bd_loop_run(struct bd_loop *loop, struct bd_error *error);

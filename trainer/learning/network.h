@@ -53,6 +53,9 @@ bool bd_network_doubt(const struct bd_model_file *file, const struct bd_network 
 /* Turns the graph's output (rows, width) in place into what the model file calls the output. */
 void bd_network_probabilities(const struct bd_network *network, float *output, size_t rows);
 
+/* Whether the output for one picture of all values from -127 to 127 is made of finite numbers. True without memory to try. */
+bool bd_network_gives_numbers(const struct bd_network *network);
+
 /* -EINVAL with the parameter's name where one is NaN or infinite. */
 BD_MUST_CHECK int bd_network_check_finite(const struct bd_network *network, struct bd_error *error);
 

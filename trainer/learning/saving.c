@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,7 +162,7 @@ static void restore_best(struct bd_saving *saving, const json_t *notes, struct b
 static void restore_state(struct bd_saving *saving, const json_t *notes, struct bd_loop_state *state, struct bd_metric_set *window)
 {
 	state->evaluated_step = get_u64(notes, "evaluated_step");
-	state->last_loss = get_real(notes, "last_loss");
+	state->last_loss = json_is_number(json_object_get(notes, "last_loss")) ? get_real(notes, "last_loss") : NAN;
 	restore_best(saving, notes, state);
 	if (restore_window(notes, state, window) < 0)
 		bd_metric_set_reset(window);
@@ -273,8 +274,13 @@ int bd_saving_save(const struct bd_saving *saving, const struct bd_loop *loop, b
 		r = write_best(saving, loop, error);
 	if (r < 0)
 		return r;
-	uint64_t spared = loop->state.best_step;
-	return bd_checkpoint_prune(saving->folder, saving->keep, &spared, spared > 0 ? 1 : 0, error);
+	uint64_t spared[2];
+	size_t count = 0;
+	if (loop->state.best_step > 0)
+		spared[count++] = loop->state.best_step;
+	if (loop->proof != BD_PROOF_GOOD && loop->good_step != UINT64_MAX)
+		spared[count++] = loop->good_step;
+	return bd_checkpoint_prune(saving->folder, saving->keep, spared, count, error);
 }
 
 /* ---- load ---- */

@@ -142,6 +142,11 @@ size_t bd_graph_output_count(const struct bd_graph *graph)
 	return bd_layer_count(&graph->layers[graph->output]);
 }
 
+size_t bd_graph_input_count(const struct bd_graph *graph)
+{
+	return bd_layer_count(&graph->layers[0]);
+}
+
 struct bd_shape bd_graph_output_shape(const struct bd_graph *graph)
 {
 	return graph->layers[graph->output].shape;

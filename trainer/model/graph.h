@@ -94,8 +94,9 @@ void bd_graph_parallel(struct bd_graph *graph, size_t count, void (*task)(const 
 /* Sum over the trainable parameters of l2 * sum(w^2): what Keras 3 adds to the loss (layer.py, _get_regularization_losses). */
 double bd_graph_penalty(const struct bd_graph *graph);
 
-/* The values of one output row, and the activation that options.logits left out (linear: none). */
+/* The values of one output row and of one input row, and the activation that options.logits left out (linear: none). */
 size_t bd_graph_output_count(const struct bd_graph *graph);
+size_t bd_graph_input_count(const struct bd_graph *graph);
 struct bd_shape bd_graph_output_shape(const struct bd_graph *graph);
 enum bd_activation bd_graph_left_out(const struct bd_graph *graph);
 

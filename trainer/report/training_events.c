@@ -1,6 +1,7 @@
 #include "trainer/report/training_events.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "common/base/file.h"
@@ -55,6 +56,16 @@ static int once(struct bd_training_events *events, int r)
 	return r;
 }
 
+/* A point that is no number draws nothing, and TensorBoard would scale the curve for it. */
+static size_t keep_finite(struct bd_event_scalar *scalars, size_t count)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < count; i++)
+		if (isfinite(scalars[i].value))
+			scalars[kept++] = scalars[i];
+	return kept;
+}
+
 static size_t add_metrics(struct bd_event_scalar *scalars, size_t count, const struct bd_metric_set *set, const double *values)
 {
 	for (size_t i = 0; i < set->count; i++)
@@ -73,14 +84,14 @@ int bd_training_events_report(struct bd_training_events *events, const struct bd
 		{ "images_per_s", report->images_per_s },
 		{ "waited_share", report->waited_share },
 	};
-	size_t count = add_metrics(scalars, OWN_SCALARS, loop->window_metrics, report->metrics);
+	size_t count = keep_finite(scalars, add_metrics(scalars, OWN_SCALARS, loop->window_metrics, report->metrics));
 	return once(events, bd_events_scalars(events->training, report->step, scalars, count, error));
 }
 
 int bd_training_events_evaluation(struct bd_training_events *events, const struct bd_loop *loop, struct bd_error *error)
 {
 	struct bd_event_scalar scalars[1 + BD_MAX_METRICS] = { { "loss", loop->evaluation.loss } };
-	size_t count = add_metrics(scalars, 1, loop->evaluation_metrics, loop->evaluation.metrics);
+	size_t count = keep_finite(scalars, add_metrics(scalars, 1, loop->evaluation_metrics, loop->evaluation.metrics));
 	if (!events || !events->evaluation)
 		return 0;
 	return once(events, bd_events_scalars(events->evaluation, loop->state.step, scalars, count, error));
