@@ -188,6 +188,8 @@ static int judge_header(struct bd_record_reader *reader, const uint8_t *bytes, s
                         struct bd_error *error)
 {
 	struct bd_error reason;
+	if (length < BD_TFRECORD_HEADER_BYTES && !record->offset && bd_foreign_file_kind(bytes, length))
+		return judge_beginning(reader, record, error);
 	if (length < BD_TFRECORD_HEADER_BYTES)
 		return judge_cut(reader, record, "header", length, BD_TFRECORD_HEADER_BYTES, false, error);
 	if (bd_tfrecord_parse_header(bytes, &record->length, &reason) == 0)

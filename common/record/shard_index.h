@@ -105,6 +105,9 @@ BD_MUST_CHECK int bd_shard_index_check_entry(const struct bd_shard_index *index,
 /* Whether the open file still is the one that was indexed: device, inode, size, modification time. */
 bool bd_shard_index_is_current(const struct bd_shard_index *index, int fd);
 
+/* How many records an index beside the shard names, whether it fits the shard or not; 0: there is none. */
+uint64_t bd_shard_index_count_beside(const char *path);
+
 /* Writes the `offset size` lines: offset of the header, size of the whole record. -EBADMSG where the shard has damage. */
 BD_MUST_CHECK int bd_shard_index_write_text(const struct bd_shard_index *index, const char *path, bool force,
                                             struct bd_error *error);

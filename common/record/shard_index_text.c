@@ -10,6 +10,8 @@
 #include "common/record/shard_index_parts.h"
 #include "common/record/tfrecord.h"
 
+static const char *const endings[] = { "idx", "index" };
+
 /* A decimal number and the blanks behind it. */
 static bool read_number(const char **at, const char *end, uint64_t *ret_value)
 {
@@ -111,7 +113,6 @@ static struct bd_shard_index *load(int fd, const char *path, const struct bd_sha
 struct bd_shard_index *bd_shard_index_load_beside(int fd, const char *path, const struct bd_shard_key *key,
                                                   const struct bd_index_options *options)
 {
-	static const char *const endings[] = { "idx", "index" };
 	struct bd_shard_index *index = NULL;
 	for (size_t i = 0; !index && i < BD_COUNT_OF(endings); i++) {
 		char *name;
@@ -121,6 +122,43 @@ struct bd_shard_index *bd_shard_index_load_beside(int fd, const char *path, cons
 		free(name);
 	}
 	return index;
+}
+
+/* Of an index of any state of the shard. */
+static uint64_t count_of(const char *path)
+{
+	uint8_t *bytes;
+	size_t length;
+	uint64_t count = 0;
+	struct bd_shard_index *index;
+	if (bd_file_read_all(path, BD_SHARD_INDEX_MEMORY_BYTES, &bytes, &length, NULL) < 0)
+		return 0;
+	if (bd_shard_index_decode(bytes, length, NULL, &index, NULL) == 0) {
+		count = bd_shard_index_count(index);
+		bd_shard_index_destroy(index);
+	} else {
+		const char *at = (const char *)bytes, *end = at + length;
+		uint64_t offset, whole;
+		while (at < end && read_number(&at, end, &offset) && read_number(&at, end, &whole) && (at == end || *at++ == '\n'))
+			count++;
+		if (at < end)
+			count = 0;
+	}
+	free(bytes);
+	return count;
+}
+
+uint64_t bd_shard_index_count_beside(const char *path)
+{
+	uint64_t count = 0;
+	for (size_t i = 0; !count && i < BD_COUNT_OF(endings); i++) {
+		char *name;
+		if (asprintf(&name, "%s.%s", path, endings[i]) < 0)
+			return 0;
+		count = count_of(name);
+		free(name);
+	}
+	return count;
 }
 
 /* ---- writing ---- */

@@ -86,7 +86,8 @@ static void fail_with_fault(struct bd_pipeline *pipeline, const struct bd_job *j
 /* Lists the job's faults. False: the stream has failed, by more of them than skip_limit allows. */
 static bool quarantine(struct bd_pipeline *pipeline, const struct bd_job *job)
 {
-	double limit = pipeline->dataset->skip_limit, records = (double)pipeline->source.records;
+	uint64_t unseen = pipeline->source.losses.unseen, records = pipeline->source.records + unseen;
+	double limit = pipeline->dataset->skip_limit;
 	struct bd_error error = { 0 };
 	for (size_t i = 0; i < job->fault_count; i++) {
 		const struct bd_fault *fault = &job->faults[i];
@@ -97,12 +98,12 @@ static bool quarantine(struct bd_pipeline *pipeline, const struct bd_job *job)
 			fail(pipeline, &error);
 			return false;
 		}
-		if (limit < 1.0 && (double)pipeline->quarantine.records > limit * records) {
+		if (limit < 1.0 && (double)(pipeline->quarantine.records + unseen) > limit * (double)records) {
 			char record[512];
 			bd_records_name_record(&pipeline->source, fault->record, record, sizeof record);
 			bd_error_set(&error, fault->code,
 			             "%s: %s; %" PRIu64 " of %" PRIu64 " records are damaged, more than skip_limit %g allows",
-			             record, fault->reason, pipeline->quarantine.records, pipeline->source.records, limit);
+			             record, fault->reason, pipeline->quarantine.records + unseen, records, limit);
 			fail(pipeline, &error);
 			return false;
 		}

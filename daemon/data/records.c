@@ -175,18 +175,6 @@ static void note_empty_shards(struct bd_records *source)
 		             empty == 1 ? "is" : "are", names, empty > NAMED_SHARDS ? ", ..." : "");
 }
 
-/* A file of another kind has no records that could be left out. */
-static int check_kinds(const struct bd_records *source, struct bd_error *error)
-{
-	const char *reason;
-	for (size_t i = 0; i < source->file_count; i++) {
-		const struct bd_shard_index *index = source->files[i].index;
-		if (index && bd_shard_index_is_foreign(index, &reason))
-			return bd_error_set(error, -EBADMSG, "%s: %s", source->dataset->paths[i], reason);
-	}
-	return 0;
-}
-
 int bd_records_settle(struct bd_records *source, struct bd_error *error)
 {
 	source->index_bytes = source->file_count * sizeof *source->files;
@@ -204,7 +192,7 @@ int bd_records_settle(struct bd_records *source, struct bd_error *error)
 		}
 		source->records++;
 	}
-	int result = check_kinds(source, error);
+	int result = bd_losses_count(source, &source->losses, error);
 	if (result < 0)
 		return result;
 	note_empty_shards(source);

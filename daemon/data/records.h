@@ -19,6 +19,7 @@
 #include "common/base/clock.h"
 #include "common/record/dataset.h"
 #include "common/record/shard_index.h"
+#include "daemon/data/losses.h"
 #include "daemon/data/pipeline.h"
 
 /* Rare enough to cost nothing, often enough that little is trained on mixed data. */
@@ -53,6 +54,7 @@ struct bd_records {
 	uint64_t largest, largest_record; /* bytes and number of the largest record */
 	uint64_t index_bytes; /* memory */
 	bool compressed; /* any of the shards is */
+	struct bd_losses losses; /* zero unless damaged records are skipped */
 	uint64_t inflated_bytes; /* of all compressed shards, uncompressed */
 };
 
