@@ -6,6 +6,7 @@
 #ifndef BD_TESTS_SUPPORT_FAILING_MALLOC_H
 #define BD_TESTS_SUPPORT_FAILING_MALLOC_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -21,8 +22,10 @@ extern void *__libc_malloc(size_t bytes);
 /* Seen by the libraries too. */
 __attribute__((visibility("default"))) void *malloc(size_t bytes)
 {
-	if (allocations_left >= 0 && allocations_left-- == 0)
+	if (allocations_left >= 0 && allocations_left-- == 0) {
+		errno = ENOMEM;
 		return NULL;
+	}
 	return __libc_malloc(bytes);
 }
 #endif

@@ -1,6 +1,5 @@
 #include "trainer/learning/model_folder.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/file.h"
+#include "common/base/folder.h"
 #include "common/base/yaml.h"
 #include "trainer/model/keep_text.h"
 
@@ -31,18 +31,19 @@ static int lock(struct bd_model_folder *folder, struct bd_error *error)
  * What a run that was killed while it saved has left: a checkpoint's temporary name, which nobody else writes while the folder is locked.
  * Six small letters may be a person's word (.backup) and stay.
  */
-static void remove_left_over(const char *path)
+static int remove_left_over(const struct bd_model_folder *folder, struct bd_error *error)
 {
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-	while (dir && (entry = readdir(dir))) {
-		const char *suffix = strrchr(entry->d_name, '.');
-		if (fnmatch("checkpoint-*.safetensors.??????", entry->d_name, 0) == 0 &&
+	char **names = NULL;
+	size_t count = 0;
+	int r = bd_folder_list(folder->path, &names, &count, error);
+	for (size_t i = 0; i < count; i++) {
+		const char *suffix = strrchr(names[i], '.');
+		if (fnmatch("checkpoint-*.safetensors.??????", names[i], 0) == 0 &&
 		    strspn(suffix + 1, "abcdefghijklmnopqrstuvwxyz") < strlen(suffix + 1))
-			unlinkat(dirfd(dir), entry->d_name, 0);
+			unlinkat(folder->fd, names[i], 0);
 	}
-	if (dir)
-		closedir(dir);
+	bd_folder_names_free(names, count);
+	return r;
 }
 
 /* The length of a path's parent; 0: it has none. */
@@ -80,7 +81,7 @@ int bd_model_folder_open(const char *path, struct bd_model_folder *ret_folder, s
 	if (r == 0)
 		r = lock(&folder, error);
 	if (r == 0)
-		remove_left_over(path);
+		r = remove_left_over(&folder, error);
 	if (r < 0)
 		bd_model_folder_finish(&folder);
 	else
@@ -100,19 +101,21 @@ void bd_model_folder_finish(struct bd_model_folder *folder)
 
 static int clear_folder(const char *path, const char *const *patterns, struct bd_error *error)
 {
-	DIR *dir = opendir(path);
-	if (!dir)
-		return bd_error_set(error, -errno, "%s: cannot open: %s", path, strerror(errno));
-	struct dirent *entry;
-	int r = 0;
-	while (r == 0 && (entry = readdir(dir))) {
+	char **names = NULL;
+	size_t count = 0;
+	int r = bd_folder_list(path, &names, &count, error);
+	for (size_t i = 0; r == 0 && i < count; i++) {
 		bool matches = false;
-		for (size_t i = 0; patterns[i]; i++)
-			matches = matches || fnmatch(patterns[i], entry->d_name, 0) == 0;
-		if (matches && unlinkat(dirfd(dir), entry->d_name, 0) < 0)
-			r = bd_error_set(error, -errno, "%s/%s: cannot delete: %s", path, entry->d_name, strerror(errno));
+		for (size_t k = 0; patterns[k]; k++)
+			matches = matches || fnmatch(patterns[k], names[i], 0) == 0;
+		char *file = matches ? bd_path_join(path, names[i]) : NULL;
+		if (matches && !file)
+			r = bd_error_set(error, -ENOMEM, "no memory for a path");
+		else if (matches && unlink(file) < 0)
+			r = bd_error_set(error, -errno, "%s: cannot delete: %s", file, strerror(errno));
+		free(file);
 	}
-	closedir(dir);
+	bd_folder_names_free(names, count);
 	return r;
 }
 
@@ -127,15 +130,16 @@ int bd_model_folder_clear(const struct bd_model_folder *folder, struct bd_error 
 
 /* ---- a run that was refused ---- */
 
-static bool has_checkpoint(const char *path)
+/* Also true where it cannot be known: then nothing is removed. */
+static bool may_have_checkpoint(const char *path)
 {
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-	bool found = false;
-	while (dir && !found && (entry = readdir(dir)))
-		found = fnmatch("checkpoint-*", entry->d_name, 0) == 0;
-	if (dir)
-		closedir(dir);
+	char **names = NULL;
+	size_t count = 0;
+	struct bd_error ignored;
+	bool found = bd_folder_list(path, &names, &count, &ignored) < 0;
+	for (size_t i = 0; i < count; i++)
+		found = found || fnmatch("checkpoint-*", names[i], 0) == 0;
+	bd_folder_names_free(names, count);
 	return found;
 }
 
@@ -144,7 +148,7 @@ void bd_model_folder_abandon(struct bd_model_folder *folder)
 	static const char *const model[] = { BD_MODEL_FILE_NAME, NULL };
 	struct bd_error ignored;
 	char *path = folder->evaluation_path;
-	if (!path || has_checkpoint(folder->path))
+	if (!path || may_have_checkpoint(folder->path))
 		return;
 	if (folder->is_new && bd_model_folder_clear(folder, &ignored) == 0 && clear_folder(folder->path, model, &ignored) < 0)
 		return;

@@ -96,8 +96,7 @@ static int write_notes(const struct bd_saving *saving, const struct bd_loop *loo
 {
 	for (int with_window = 1; with_window >= 0; with_window--) {
 		json_t *notes = notes_of(saving, loop, with_window);
-		char *text = notes ? json_dumps(notes, JSON_COMPACT) : NULL;
-		json_decref(notes);
+		char *text = bd_json_dump(notes, JSON_COMPACT);
 		if (!text)
 			return -ENOMEM;
 		bool fits = strlen(text) < size;

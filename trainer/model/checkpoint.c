@@ -1,6 +1,5 @@
 #include "trainer/model/checkpoint.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 
 #include "common/base/arithmetic.h"
 #include "common/base/file.h"
+#include "common/base/folder.h"
 #include "common/base/units.h"
 
 #define FORMAT "batchd-checkpoint-1"
@@ -201,23 +201,22 @@ static int append(struct bd_checkpoint_list *list, const char *folder, const cha
 int bd_checkpoint_list(const char *folder, struct bd_checkpoint_list *ret_list, struct bd_error *error)
 {
 	struct bd_checkpoint_list list = { 0 };
-	DIR *directory = opendir(folder);
-	if (!directory && errno == ENOENT) {
+	char **names = NULL;
+	size_t count = 0;
+	int result = bd_folder_list(folder, &names, &count, error);
+	if (result == -ENOENT) {
 		*ret_list = list;
 		return 0;
 	}
-	if (!directory)
-		return bd_error_set(error, -errno, "%s: cannot list: %s", folder, strerror(errno));
-	int result = 0;
-	for (struct dirent *item; result == 0 && (item = readdir(directory));) {
+	for (size_t i = 0; result == 0 && i < count; i++) {
 		uint64_t step;
-		if (parse_name(item->d_name, &step))
-			result = append(&list, folder, item->d_name, step);
+		if (parse_name(names[i], &step) && append(&list, folder, names[i], step) < 0)
+			result = bd_error_set(error, -ENOMEM, "no memory for the checkpoints of %s", folder);
 	}
-	closedir(directory);
+	bd_folder_names_free(names, count);
 	if (result < 0) {
 		bd_checkpoint_list_finish(&list);
-		return bd_error_set(error, result, "no memory for the checkpoints of %s", folder);
+		return result;
 	}
 	if (list.count)
 		qsort(list.entries, list.count, sizeof *list.entries, newest_first);
@@ -233,23 +232,32 @@ void bd_checkpoint_list_finish(struct bd_checkpoint_list *list)
 	*list = (struct bd_checkpoint_list){ 0 };
 }
 
-/* The first good one behind the newest, for the error's last words. */
-static void offer_older(const struct bd_checkpoint_list *list, const char *fingerprint, struct bd_error *error)
+/* The file itself is at fault; a disk that fails, a permission, missing memory or descriptors are not. */
+static bool is_damage(int code)
 {
-	if (!error)
+	return code == -EBADMSG || code == -EINVAL || code == -ESTALE || code == -EISDIR;
+}
+
+/* The first good one behind the newest, for the error's last words: only where it is known that the newest is no good. */
+static void offer_older(const struct bd_checkpoint_list *list, const char *fingerprint, int code, struct bd_error *error)
+{
+	if (!error || !is_damage(code))
 		return;
 	struct bd_checkpoint_info *info = calloc(1, sizeof *info);
 	struct bd_error ignored, reason = *error;
 	const char *good = NULL;
+	bool all_known = info != NULL;
 	for (size_t i = 1; info && !good && i < list->count; i++) {
-		if (bd_checkpoint_verify(list->entries[i].path, fingerprint, info, &ignored) == 0)
+		int result = bd_checkpoint_verify(list->entries[i].path, fingerprint, info, &ignored);
+		if (result == 0)
 			good = list->entries[i].path;
+		all_known = all_known && (result == 0 || is_damage(result));
 	}
 	free(info);
 	if (good)
 		bd_error_set(error, reason.code, "%.600s; %s before it is good: remove %s to go on from there", reason.text,
 		             bd_path_base(good), bd_path_base(list->entries[0].path));
-	else if (list->count > 1)
+	else if (list->count > 1 && all_known)
 		bd_error_set(error, reason.code, "%.800s; none before it is good either: 'batchtrain train --fresh' begins anew",
 		             reason.text);
 }
@@ -267,7 +275,7 @@ int bd_checkpoint_newest(const char *folder, const char *fingerprint, char **ret
 	}
 	result = bd_checkpoint_verify(list.entries[0].path, fingerprint, ret_info, error);
 	if (result < 0) {
-		offer_older(&list, fingerprint, error);
+		offer_older(&list, fingerprint, result, error);
 	} else {
 		*ret_path = list.entries[0].path;
 		list.entries[0].path = NULL;

@@ -146,9 +146,7 @@ static char *describe_model(const struct export *export)
 	json_t *model = json_pack("{s:s, s:{s:s, s:b, s:o, s:[s, i, i], s:[s, i, i]}}", "class_name", "Functional", "config",
 	                          "name", "model", "trainable", 1, "layers", layers, "input_layers", INPUT_NAME, 0, 0,
 	                          "output_layers", output, 0, 0);
-	char *text = model ? json_dumps(model, JSON_COMPACT) : NULL;
-	json_decref(model);
-	return text;
+	return bd_json_dump(model, JSON_COMPACT);
 }
 
 /* ---- the weights ---- */

@@ -314,11 +314,11 @@ const char *bd_safetensors_metadata(const struct bd_safetensors *file, const cha
 static bool hash_header(const json_t *header, char ret_hex[BD_SHA256_HEX_BYTES])
 {
 	json_t *copy = json_copy((json_t *)(uintptr_t)header), *metadata = json_copy(json_object_get(header, METADATA));
-	bool good = copy && metadata && json_object_set_new(copy, METADATA, metadata) == 0;
-	if (good)
+	if (metadata)
 		json_object_del(metadata, HEADER_SUM);
-	char *text = good ? json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-	json_decref(copy);
+	if (!copy || json_object_set_new(copy, METADATA, metadata) < 0)
+		bd_json_lost();
+	char *text = bd_json_dump(copy, JSON_COMPACT | JSON_SORT_KEYS);
 	if (!text)
 		return false;
 	bd_sha256_hex(text, strlen(text), ret_hex);
@@ -439,8 +439,26 @@ static json_t *describe(const struct bd_tensor *tensor, uint64_t begin)
 	                 (json_int_t)end);
 }
 
-static json_t *build_metadata(const struct bd_tensor *tensors, size_t count, const struct bd_safetensors_text *texts,
-                              size_t text_count)
+/* A name or text that is no UTF-8, or that stands twice, cannot be a member; a value that is missing had no memory. */
+static int set_member(json_t *object, const char *name, json_t *value_take, struct bd_error *error)
+{
+	if (!value_take)
+		return bd_error_set(error, -ENOMEM, "no memory for a header");
+	if (json_object_get(object, name)) {
+		json_decref(value_take);
+		return bd_error_set(error, -EINVAL, "two tensors or texts are named '%s'", name);
+	}
+	json_t *key = json_string(name);
+	bool is_text = key != NULL;
+	json_decref(key);
+	if (json_object_set_new(object, name, value_take) == 0)
+		return 0;
+	return is_text ? bd_error_set(error, -ENOMEM, "no memory for a header")
+	               : bd_error_set(error, -EINVAL, "the name of a tensor or text is no UTF-8");
+}
+
+static int build_metadata(const struct bd_tensor *tensors, size_t count, const struct bd_safetensors_text *texts, size_t text_count,
+                          json_t *metadata, struct bd_error *error)
 {
 	struct bd_sha256 sha;
 	char hex[BD_SHA256_HEX_BYTES];
@@ -448,44 +466,42 @@ static json_t *build_metadata(const struct bd_tensor *tensors, size_t count, con
 	for (size_t i = 0; i < count; i++)
 		bd_sha256_update(&sha, tensors[i].data, tensors[i].count * sizeof(float));
 	bd_sha256_finish(&sha, hex);
-	json_t *metadata = json_pack("{s:s}", DATA_SUM, hex);
-	for (size_t i = 0; i < text_count; i++) {
-		if (json_object_set_new(metadata, texts[i].key, json_string(texts[i].value)) < 0) {
-			json_decref(metadata);
-			return NULL;
-		}
-	}
-	return metadata;
+	int result = set_member(metadata, DATA_SUM, json_string(hex), error);
+	for (size_t i = 0; result == 0 && i < text_count; i++)
+		result = set_member(metadata, texts[i].key, json_string(texts[i].value), error);
+	return result;
 }
 
-/* The header's text, padded with spaces so that the data is aligned to 8 bytes; NULL: a bad name or no memory. */
-static char *build_header(const struct bd_tensor *tensors, size_t count, const struct bd_safetensors_text *texts, size_t text_count,
-                          size_t *ret_length)
+/* The header's text, padded with spaces so that the data is aligned to 8 bytes. -EINVAL: a bad name; -ENOMEM. */
+static int build_header(const struct bd_tensor *tensors, size_t count, const struct bd_safetensors_text *texts, size_t text_count,
+                        char **ret_text, size_t *ret_length, struct bd_error *error)
 {
-	json_t *header = json_object();
-	bool good = json_object_set_new(header, METADATA, build_metadata(tensors, count, texts, text_count)) == 0;
+	json_t *header = json_object(), *metadata = json_object();
+	char hex[BD_SHA256_HEX_BYTES];
 	uint64_t begin = 0;
-	for (size_t i = 0; good && i < count; i++) {
-		good = !json_object_get(header, tensors[i].name) &&
-		       json_object_set_new(header, tensors[i].name, describe(&tensors[i], begin)) == 0;
+	int result = set_member(header, METADATA, json_incref(metadata), error);
+	if (result == 0)
+		result = build_metadata(tensors, count, texts, text_count, metadata, error);
+	for (size_t i = 0; result == 0 && i < count; i++) {
+		result = set_member(header, tensors[i].name, describe(&tensors[i], begin), error);
 		begin += tensors[i].count * sizeof(float);
 	}
-	char hex[BD_SHA256_HEX_BYTES];
-	good = good && hash_header(header, hex) &&
-	       json_object_set_new(json_object_get(header, METADATA), HEADER_SUM, json_string(hex)) == 0;
-	char *text = good ? json_dumps(header, JSON_COMPACT) : NULL;
-	json_decref(header);
-	if (!text)
-		return NULL;
-	size_t length = strlen(text), padded = (length + 7) & ~(size_t)7;
-	char *whole = realloc(text, padded + 1);
+	if (result == 0 && !hash_header(header, hex))
+		result = bd_error_set(error, -ENOMEM, "no memory for a header");
+	if (result == 0)
+		result = set_member(metadata, HEADER_SUM, json_string(hex), error);
+	json_decref(metadata);
+	char *text = bd_json_dump(header, JSON_COMPACT);
+	size_t length = text ? strlen(text) : 0, padded = (length + 7) & ~(size_t)7;
+	char *whole = result == 0 && text ? realloc(text, padded + 1) : NULL;
 	if (!whole) {
 		free(text);
-		return NULL;
+		return result < 0 ? result : bd_error_set(error, -ENOMEM, "no memory for a header");
 	}
 	memset(whole + length, ' ', padded - length);
+	*ret_text = whole;
 	*ret_length = padded;
-	return whole;
+	return 0;
 }
 
 static int write_all(struct bd_output *output, const char *header, size_t header_bytes, const struct bd_tensor *tensors,
@@ -506,13 +522,15 @@ static int write_all(struct bd_output *output, const char *header, size_t header
 int bd_safetensors_write(const char *path, bool force, const struct bd_tensor *tensors, size_t count,
                          const struct bd_safetensors_text *metadata, size_t metadata_count, struct bd_error *error)
 {
-	size_t header_bytes;
-	char *header = build_header(tensors, count, metadata, metadata_count, &header_bytes);
-	if (!header)
-		return bd_error_set(error, -EINVAL, "%s: a tensor's name or a text of it is no UTF-8 or stands twice, or no memory",
-		                    path);
+	size_t header_bytes = 0;
+	char *header = NULL;
+	int result = build_header(tensors, count, metadata, metadata_count, &header, &header_bytes, error);
+	if (result < 0) {
+		bd_error_prefix(error, "%s", path);
+		return result;
+	}
 	struct bd_output output;
-	int result = bd_output_open(&output, path, force, error);
+	result = bd_output_open(&output, path, force, error);
 	if (result == 0) {
 		result = write_all(&output, header, header_bytes, tensors, count, error);
 		if (result < 0)

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/support/failing_malloc.h"
 #include "tests/support/records.h"
 #include "tests/unit/test.h"
 
@@ -234,6 +235,68 @@ static void full_disk_keeps_the_old_checkpoint(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+/* Every single allocation that fails: the checkpoint is whole, or there is none and the reason is true. */
+static void failing_allocation_saves_whole_or_nothing(void **state)
+{
+	(void)state;
+	if (!BD_MALLOC_FAILS)
+		skip();
+	char path[128];
+	path_of(800, path, sizeof path);
+	bool saved_once = false;
+	for (int n = 0; !saved_once; n++) {
+		struct bd_checkpoint_info info = info_of(800), got;
+		struct bd_error error = { 0 };
+		allocations_left = n;
+		int result = bd_checkpoint_save(folder, &info, saved, 2, &error);
+		saved_once = allocations_left >= 0;
+		allocations_left = -1;
+		if (result == 0) {
+			assert_int_equal(bd_checkpoint_verify(path, fingerprint, &got, NULL), 0);
+			unlink(path);
+		} else {
+			assert_int_equal(access(path, F_OK), -1);
+			if (result != -ENOMEM)
+				fail_msg("allocation %d: %d, %s", n, result, error.text);
+		}
+		assert_true(n < 10000);
+	}
+}
+
+/* No descriptors: the newest checkpoint is not damaged, and nobody is told to remove it. */
+static void failure_of_ours_gives_no_advice_to_remove(void **state)
+{
+	(void)state;
+	char *found = NULL, path[128];
+	struct bd_checkpoint_info info;
+	struct bd_error error = { 0 };
+	save(40);
+	save(60);
+	path_of(60, path, sizeof path);
+	int held[4096];
+	size_t count = 0;
+	struct rlimit before, few = { .rlim_cur = 64 };
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few.rlim_max = before.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	while (count < 4096 && (held[count] = open("/dev/null", O_RDONLY)) >= 0)
+		count++;
+	close(held[--count]); /* enough to list the folder and to open a file, not for both at a time */
+	int result = bd_checkpoint_newest(folder, fingerprint, &found, &info, &error);
+	if (result == 0) { /* the folder is closed before the file is opened: take the last one too */
+		free(found);
+		assert_true((held[count] = open("/dev/null", O_RDONLY)) >= 0);
+		count++;
+		result = bd_checkpoint_newest(folder, fingerprint, &found, &info, &error);
+	}
+	while (count > 0)
+		close(held[--count]);
+	setrlimit(RLIMIT_NOFILE, &before);
+	assert_int_equal(result, -EMFILE);
+	assert_null(strstr(error.text, "remove"));
+	assert_null(strstr(error.text, "--fresh"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +306,8 @@ int main(void)
 		cmocka_unit_test(newest_is_found_and_older_is_offered),
 		cmocka_unit_test(prune_keeps_the_newest_and_the_best),
 		cmocka_unit_test(full_disk_keeps_the_old_checkpoint),
+		cmocka_unit_test(failing_allocation_saves_whole_or_nothing),
+		cmocka_unit_test(failure_of_ours_gives_no_advice_to_remove),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
