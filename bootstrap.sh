@@ -1,5 +1,5 @@
 #!/bin/sh
-# bootstrap.sh - from a fresh Debian 12 to a built, demonstrated or checked project.
+# bootstrap.sh - from a fresh Debian 12 or 13 to a built, demonstrated or checked project.
 #
 #   ./bootstrap.sh build    install the packages of packages.txt, then make
 #   ./bootstrap.sh demo     the same, then make demo (Fashion-MNIST: convert, train, evaluate, predict)
