@@ -90,11 +90,11 @@ static struct bd_shard_index *load_kept(int fd, const char *path, const struct b
 		return NULL;
 	bool good = bd_shard_index_same_compression(fd, index, options) &&
 	            bd_shard_index_memory(index) <= bd_shard_index_limit(options);
-	if (good && !bd_shard_index_fits(fd, index)) {
-		good = false;
+	int fits = good ? bd_shard_index_fits(fd, index, NULL) : 1;
+	good = good && fits > 0;
+	if (fits == 0)
 		bd_notes_add(options->notes, "%s: the kept index does not fit the shard, which has other records now: made anew",
 		             path);
-	}
 	if (good)
 		return index;
 	bd_shard_index_destroy(index);
@@ -239,7 +239,7 @@ bool bd_shard_index_is_current(const struct bd_shard_index *index, int fd)
 {
 	struct stat status;
 	if (fstat(fd, &status) != 0)
-		return false;
+		return true;
 	struct bd_shard_key key = bd_shard_key_of(&status);
 	return bd_shard_key_equal(&key, &index->key);
 }

@@ -102,7 +102,7 @@ int bd_shard_index_damage_error(const struct bd_shard_index *index, uint64_t rec
 BD_MUST_CHECK int bd_shard_index_check_entry(const struct bd_shard_index *index, int fd, const char *path, const char *cache_folder,
                                              uint64_t record, struct bd_error *error);
 
-/* Whether the open file still is the one that was indexed: device, inode, size, modification time. */
+/* Whether the open file still is the one that was indexed: device, inode, size, modification time. One that cannot be looked at has not changed. */
 bool bd_shard_index_is_current(const struct bd_shard_index *index, int fd);
 
 /* How many records an index beside the shard names, whether it fits the shard or not; 0: there is none. */

@@ -8,24 +8,28 @@
 /* Headers of a plain shard that are compared before an index is believed: the first, the last, and some between. */
 #define COMPARED_HEADERS 64u
 
-static bool header_is_there(struct bd_shard_cursor *cursor, int fd, const struct bd_shard_index *index, uint64_t record)
+/* 1; 0: something else lies there; -errno of reading, -ENOMEM. */
+static int header_is_there(struct bd_shard_cursor *cursor, int fd, const struct bd_shard_index *index, uint64_t record,
+                           struct bd_error *error)
 {
 	uint8_t header[BD_TFRECORD_HEADER_BYTES];
 	uint64_t length;
 	struct bd_index_entry entry = bd_shard_index_entry(index, record);
 	if (entry.damaged)
-		return true;
-	return bd_shard_cursor_read(cursor, index, fd, index->offsets[record], header, sizeof header, NULL) == 0 &&
-	       bd_tfrecord_is_header(header, &length) && length == entry.length;
+		return 1;
+	int result = bd_shard_cursor_read(cursor, index, fd, index->offsets[record], header, sizeof header, error);
+	if (result == -EBADMSG || result == -ESTALE)
+		return 0;
+	return result < 0 ? result : bd_tfrecord_is_header(header, &length) && length == entry.length;
 }
 
-static bool some_are_there(struct bd_shard_cursor *cursor, int fd, const struct bd_shard_index *index)
+static int some_are_there(struct bd_shard_cursor *cursor, int fd, const struct bd_shard_index *index, struct bd_error *error)
 {
 	uint64_t step = index->count / COMPARED_HEADERS + 1;
-	for (uint64_t record = 0; record < index->count; record += step)
-		if (!header_is_there(cursor, fd, index, record))
-			return false;
-	return !index->count || header_is_there(cursor, fd, index, index->count - 1);
+	int there = 1;
+	for (uint64_t record = 0; there > 0 && record < index->count; record += step)
+		there = header_is_there(cursor, fd, index, record, error);
+	return there > 0 && index->count ? header_is_there(cursor, fd, index, index->count - 1, error) : there;
 }
 
 /* The first record whose header is at or behind the place; the last one where none is. */
@@ -43,26 +47,24 @@ static uint64_t record_behind(const struct bd_shard_index *index, uint64_t place
 }
 
 /* What can be inflated at small cost. */
-static bool cheap_ones_are_there(struct bd_shard_cursor *cursor, int fd, const struct bd_shard_index *index)
+static int cheap_ones_are_there(struct bd_shard_cursor *cursor, int fd, const struct bd_shard_index *index, struct bd_error *error)
 {
-	if (!index->count)
-		return true;
-	if (!header_is_there(cursor, fd, index, 0))
-		return false;
-	if (!index->point_count)
-		return true;
-	return header_is_there(cursor, fd, index, record_behind(index, index->points[index->point_count - 1].out));
+	int there = index->count ? header_is_there(cursor, fd, index, 0, error) : 1;
+	if (there <= 0 || !index->count || !index->point_count)
+		return there;
+	return header_is_there(cursor, fd, index, record_behind(index, index->points[index->point_count - 1].out), error);
 }
 
-bool bd_shard_index_fits(int fd, const struct bd_shard_index *index)
+int bd_shard_index_fits(int fd, const struct bd_shard_index *index, struct bd_error *error)
 {
 	struct bd_shard_cursor *cursor;
-	if (bd_shard_cursor_create(&cursor, NULL) < 0)
-		return false;
-	bool fits = index->compression == BD_COMPRESSION_NONE ? some_are_there(cursor, fd, index)
-	                                                      : cheap_ones_are_there(cursor, fd, index);
+	int result = bd_shard_cursor_create(&cursor, error);
+	if (result < 0)
+		return result;
+	result = index->compression == BD_COMPRESSION_NONE ? some_are_there(cursor, fd, index, error)
+	                                                   : cheap_ones_are_there(cursor, fd, index, error);
 	bd_shard_cursor_destroy(cursor);
-	return fits;
+	return result;
 }
 
 int bd_shard_index_check_entry(const struct bd_shard_index *index, int fd, const char *path, const char *cache_folder,
@@ -74,10 +76,12 @@ int bd_shard_index_check_entry(const struct bd_shard_index *index, int fd, const
 	int result = bd_shard_cursor_create(&cursor, error);
 	if (result < 0)
 		return result;
-	bool fits = header_is_there(cursor, fd, index, record);
+	int there = header_is_there(cursor, fd, index, record, error);
 	bd_shard_cursor_destroy(cursor);
-	if (fits)
-		return 0;
+	if (there < 0)
+		bd_error_prefix(error, "%s", path);
+	if (there)
+		return there < 0 ? there : 0;
 	if (index->beside)
 		return bd_error_set(error, -ESTALE,
 		                    "%s: the index beside it does not fit record %" PRIu64

@@ -44,9 +44,9 @@ uint64_t bd_shard_index_limit(const struct bd_index_options *options);
 /* Was the index made with the compression that the options ask for, or with `auto` the file's first bytes show? */
 bool bd_shard_index_same_compression(int fd, const struct bd_shard_index *index, const struct bd_index_options *options);
 
-/* Are records where the index says? Compares some headers with the file: the first, the last, and some between; of a compressed shard
+/* 1: records are where the index says; 0: they are not; -errno of looking. Compares some headers with the file: the first, the last, and some between; of a compressed shard
  * the first, and the one behind the last access point. */
-bool bd_shard_index_fits(int fd, const struct bd_shard_index *index);
+BD_MUST_CHECK int bd_shard_index_fits(int fd, const struct bd_shard_index *index, struct bd_error *error);
 
 /* Walks the shard. Fills everything but the key of a zeroed index. */
 BD_MUST_CHECK int bd_shard_index_build(int fd, const struct bd_index_options *options, struct bd_shard_index *index,

@@ -99,9 +99,11 @@ static struct bd_shard_index *load(int fd, const char *path, const struct bd_sha
 	free(bytes);
 	if (!index)
 		return NULL;
-	if (index->key.size != key->size || !bd_shard_index_same_compression(fd, index, options) ||
-	    !bd_shard_index_fits(fd, index)) {
-		bd_notes_add(options->notes, "%s: is no index of the shard beside it, and is not used", path);
+	bool good = index->key.size == key->size && bd_shard_index_same_compression(fd, index, options);
+	int fits = good ? bd_shard_index_fits(fd, index, NULL) : 0;
+	if (fits <= 0) {
+		if (fits == 0)
+			bd_notes_add(options->notes, "%s: is no index of the shard beside it, and is not used", path);
 		bd_shard_index_destroy(index);
 		return NULL;
 	}

@@ -8,6 +8,7 @@
 #include "common/base/arithmetic.h"
 #include "common/base/host_memory.h"
 #include "common/base/units.h"
+#include "common/record/record_reader.h"
 #include "common/record/tfrecord.h"
 #include "common/stream/spec.h"
 #include "daemon/data/engine_parts.h"
@@ -65,6 +66,9 @@ static int reserve_buffers(struct bd_pipeline *pipeline, struct bd_error *error)
 	if (needed <= BD_WORKER_READ_BYTES)
 		return 0;
 	bd_records_name_record(&pipeline->source, pipeline->source.largest_record, record, sizeof record);
+	if (pipeline->source.largest > BD_RECORD_LIMIT_BYTES)
+		return bd_error_set(error, -EFBIG, "%s: its %" PRIu64 " bytes are more than the limit of %" PRIu64, record,
+		                    pipeline->source.largest, (uint64_t)BD_RECORD_LIMIT_BYTES);
 	snprintf(what, sizeof what, "%s: this record has %" PRIu64 " bytes; to read such ones on %u threads", record,
 	         pipeline->source.largest, threads);
 	uint64_t bytes;

@@ -250,6 +250,30 @@ static const char yaml_skip[] = "shards: '*.tfrecord'\nfeatures:\n  label: {type
 				"on_error: skip\nskip_limit: 1.0\n";
 
 /* `on_error: skip` is about records: what the disk does to all of them is no fault of theirs. */
+/* What the tools say of it, too; nothing of it is on the disk but its header. */
+static void record_of_more_than_2_gib_is_refused_by_name(void **state)
+{
+	(void)state;
+	uint8_t header[BD_TFRECORD_HEADER_BYTES];
+	uint64_t length = (2ull << 30) + 1;
+	char *path = bd_test_path(folder, "0.tfrecord");
+	struct bd_engine *engine = bd_test_engine(2, MEMORY);
+	struct bd_stream_spec spec = spec_of(8, BD_SHUFFLE_NONE);
+	struct bd_error error = { 0 };
+	bd_tfrecord_header(length, header);
+	bd_test_write_file(path, header, sizeof header);
+	assert_int_equal(truncate(path, (off_t)(length + BD_TFRECORD_FRAMING_BYTES)), 0);
+	struct bd_pipeline *pipeline = bd_test_pipeline(engine, folder, yaml, &spec, &error);
+	assert_non_null(pipeline);
+	assert_int_equal(bd_test_wait_ready(pipeline, &error), BD_PIPELINE_FAILED);
+	assert_int_equal(error.code, -EFBIG);
+	assert_non_null(
+		strstr(error.text, "0.tfrecord: record 0 at byte 0: its 2147483649 bytes are more than the limit of 2147483648"));
+	bd_pipeline_destroy(pipeline);
+	bd_engine_destroy(engine);
+	free(path);
+}
+
 static void disk_error_eio_is_the_end_with_the_record(void **state)
 {
 	(void)state;
@@ -533,6 +557,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(second_start_while_records_are_inflated_ahead_is_true_or_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(truncated_compressed_shard_is_named, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_record_is_read_or_refused_by_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(record_of_more_than_2_gib_is_refused_by_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(disk_error_eio_is_the_end_with_the_record, setup, teardown),
 		cmocka_unit_test_setup_teardown(disk_error_eio_while_it_is_opened_is_not_skipped, setup, teardown),
 		cmocka_unit_test_setup_teardown(image_folder_is_pictures_and_classes, setup, teardown),

@@ -190,6 +190,24 @@ static void an_entry_that_does_not_fit_is_estale_and_ends_the_kept_index(void **
 	shard_free(&other);
 }
 
+/* No right to read, no memory, a failing disk: the file is the same, and the reason is told. */
+static void file_that_cannot_be_read_has_not_changed(void **state)
+{
+	(void)state;
+	struct shard shard = make_shard(3, 10, 10);
+	struct bd_error error = { 0 };
+	bd_test_write_file(shard_path, shard.bytes, shard.length);
+	struct bd_shard_index *index = open_index(NULL);
+	int fd = open(shard_path, O_WRONLY);
+	assert_int_equal(bd_shard_index_fits(fd, index, &error), -EBADF);
+	assert_int_equal(bd_shard_index_check_entry(index, fd, shard_path, cache, 1, &error), -EBADF);
+	assert_non_null(strstr(error.text, "Bad file descriptor"));
+	close(fd);
+	assert_true(bd_shard_index_is_current(index, fd));
+	bd_shard_index_destroy(index);
+	shard_free(&shard);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -199,6 +217,7 @@ int main(void)
 		TEST(an_index_that_does_not_fit_is_made_anew_once_and_said),
 		TEST(a_mode_that_changes_is_no_change_of_the_shard),
 		TEST(an_index_beside_another_shard_is_said_and_not_used),
+		TEST(file_that_cannot_be_read_has_not_changed),
 		TEST(an_entry_that_does_not_fit_is_estale_and_ends_the_kept_index),
 	};
 	return cmocka_run_group_tests_name("kept_index", tests, NULL, NULL);
