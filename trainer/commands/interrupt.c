@@ -22,6 +22,8 @@ const volatile int *bd_interrupt_watch(void)
 	action.sa_flags = 0;
 	if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
 		sigaction(SIGHUP, &action, NULL);
+	sigaction(SIGUSR1, &action, NULL);
+	sigaction(SIGXCPU, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	return &caught;
 }

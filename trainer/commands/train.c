@@ -314,8 +314,8 @@ static int prepare_loop(struct bd_train *train, struct bd_error *error)
 	loop->options = (struct bd_loop_options){
 		.steps = train->steps,
 		.report_every = train->report_every,
-		.eval_every = train->eval_every_given ? train->eval_every : per_epoch,
-		.checkpoint_every = train->checkpoint_every_given ? train->checkpoint_every : per_epoch,
+		.eval_every = train->eval_every_given ? train->eval_every : BD_LOOP_EACH_EPOCH,
+		.checkpoint_every = train->checkpoint_every_given ? train->checkpoint_every : BD_LOOP_EACH_EPOCH,
 		.patience = train->patience,
 		.best_metric = best_metric,
 		.on_nan = train->on_nan == 1 ? BD_ON_NAN_SKIP : BD_ON_NAN_STOP,

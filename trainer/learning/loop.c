@@ -95,17 +95,21 @@ static int train_batch(struct bd_loop *loop, const struct bd_feed_batch *batch, 
 	return 0;
 }
 
-static bool is_due_at(uint64_t step, uint64_t every)
+/* `batch`: the next one's number in its epoch; 0 where the step was the last of an epoch. */
+static bool is_due_at(uint64_t step, uint64_t batch, uint64_t every)
 {
+	if (every == BD_LOOP_EACH_EPOCH)
+		return step > 0 && batch == 0;
 	return every > 0 && step > 0 && step % every == 0;
 }
 
 /* Whether the weights after this step will be saved, or may be. */
-static bool wants_proof(const struct bd_loop *loop)
+static bool wants_proof(const struct bd_loop *loop, const struct bd_feed_batch *batch)
 {
 	uint64_t step = loop->state.step + 1;
-	return is_due_at(step, loop->options.checkpoint_every) || is_due_at(step, loop->options.eval_every) ||
-	       step == loop->options.steps || (loop->stop && *loop->stop);
+	return is_due_at(step, batch->next_batch, loop->options.checkpoint_every) ||
+	       is_due_at(step, batch->next_batch, loop->options.eval_every) || step == loop->options.steps ||
+	       (loop->stop && *loop->stop);
 }
 
 static int run_step(struct bd_loop *loop, struct bd_error *error)
@@ -116,7 +120,7 @@ static int run_step(struct bd_loop *loop, struct bd_error *error)
 	if (r < 0)
 		return r;
 	r = train_batch(loop, &batch, error);
-	if (r == 0 && batch.rows > 0 && wants_proof(loop))
+	if (r == 0 && batch.rows > 0 && wants_proof(loop, &batch))
 		loop->proof = bd_proof_of(loop->network, &batch, loop->state.step);
 	bd_feed_release(loop->feed);
 	if (r < 0 && r != -EAGAIN)
@@ -241,7 +245,7 @@ static int evaluate(struct bd_loop *loop, bool *ret_is_best, struct bd_error *er
 
 static bool is_due(const struct bd_loop *loop, uint64_t every)
 {
-	return is_due_at(loop->state.step, every);
+	return is_due_at(loop->state.step, loop->state.batch, every);
 }
 
 /* Also where a run was stopped between a step and its evaluation. */

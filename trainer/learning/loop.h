@@ -24,11 +24,14 @@
 /* In a row, under BD_ON_NAN_SKIP: nothing is learned any more. */
 #define BD_NAN_SKIPS_MAX 100
 
+/* As an interval: at the step in which an epoch's last record is trained, wherever in the batch that lies. */
+#define BD_LOOP_EACH_EPOCH UINT64_MAX
+
 enum bd_on_nan { BD_ON_NAN_STOP, BD_ON_NAN_SKIP };
 
 struct bd_loop_options {
 	uint64_t steps; /* in all, since the first; 0 = as long as the feed gives */
-	uint64_t report_every, eval_every, checkpoint_every; /* steps; 0 = only at the end */
+	uint64_t report_every, eval_every, checkpoint_every; /* steps; 0 = only at the end; BD_LOOP_EACH_EPOCH: as below */
 	uint64_t patience; /* evaluations without a better one, after which the run ends; 0 = never */
 	int best_metric; /* index of the metric that says which is better; -1: the loss */
 	enum bd_on_nan on_nan;

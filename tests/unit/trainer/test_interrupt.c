@@ -54,11 +54,22 @@ static void closed_terminal_says_so_twice(void **state)
 	expect_seen(after(true, SIGHUP, SIGHUP), 0);
 }
 
+/* Slurm's --signal=USR1@60, and a soft limit of processor time, which the kernel says each second. */
+static void schedulers_that_announce_the_end_are_heard(void **state)
+{
+	(void)state;
+	expect_seen(after(false, SIGUSR1, 0), SIGUSR1);
+	expect_seen(after(false, SIGUSR1, SIGUSR1), SIGUSR1);
+	expect_seen(after(false, SIGXCPU, SIGXCPU), SIGXCPU);
+	expect_seen(after(false, SIGUSR1, SIGTERM), SIGTERM);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(first_signal_is_a_number_and_the_second_kills),
 		cmocka_unit_test(closed_terminal_says_so_twice),
+		cmocka_unit_test(schedulers_that_announce_the_end_are_heard),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
