@@ -5,8 +5,12 @@
 #include "common/record/shard_index_parts.h"
 #include "common/record/tfrecord.h"
 
-/* Headers of a plain shard that are compared before an index is believed: the first, the last, and some between. */
-#define COMPARED_HEADERS 64u
+/*
+ * Headers of a plain shard that are compared before an index is believed, besides the last. One that lies beside a shard may be of anybody; a kept
+ * one is that of this file unless somebody gave the file its times back, and each header may be a seek of a cold disk.
+ */
+#define COMPARED_BESIDE 64u
+#define COMPARED_KEPT 3u
 
 /* 1; 0: something else lies there; -errno of reading, -ENOMEM. */
 static int header_is_there(struct bd_shard_cursor *cursor, int fd, const struct bd_shard_index *index, uint64_t record,
@@ -25,7 +29,7 @@ static int header_is_there(struct bd_shard_cursor *cursor, int fd, const struct 
 
 static int some_are_there(struct bd_shard_cursor *cursor, int fd, const struct bd_shard_index *index, struct bd_error *error)
 {
-	uint64_t step = index->count / COMPARED_HEADERS + 1;
+	uint64_t step = index->count / (index->beside ? COMPARED_BESIDE : COMPARED_KEPT) + 1;
 	int there = 1;
 	for (uint64_t record = 0; there > 0 && record < index->count; record += step)
 		there = header_is_there(cursor, fd, index, record, error);

@@ -99,6 +99,7 @@ static struct bd_shard_index *load(int fd, const char *path, const struct bd_sha
 	free(bytes);
 	if (!index)
 		return NULL;
+	index->beside = true;
 	bool good = index->key.size == key->size && bd_shard_index_same_compression(fd, index, options);
 	int fits = good ? bd_shard_index_fits(fd, index, NULL) : 0;
 	if (fits <= 0) {
@@ -108,7 +109,6 @@ static struct bd_shard_index *load(int fd, const char *path, const struct bd_sha
 		return NULL;
 	}
 	index->key = *key;
-	index->beside = true;
 	return index;
 }
 
