@@ -6,6 +6,7 @@
 
 #define UNPACK(with) "unpack it with " with ", or compress it with gzip instead"
 
+/* Of three bytes at least: a damaged header of a shard is none of them by chance. */
 static const struct signature {
 	const char *bytes;
 	size_t length;
@@ -22,8 +23,8 @@ static const struct signature {
 	          "an xz file: " UNPACK("unxz")),
 	SIGNATURE("\x04\x22\x4d\x18", "an lz4 file: " UNPACK("unlz4")),
 	SIGNATURE("\xff\x06\x00\x00sNaPpY", "a snappy file: unpack it, or compress it with gzip instead"),
-	SIGNATURE("\x1f\x9d", "a file of compress: " UNPACK("uncompress")),
-	SIGNATURE("\x1f\x8b", "a gzip file: do not name another compression, or leave 'compression' away"),
+	SIGNATURE("\x1f\x9d\x90", "a file of compress: " UNPACK("uncompress")),
+	SIGNATURE("\x1f\x8b\x08", "a gzip file: do not name another compression, or leave 'compression' away"),
 	SIGNATURE("PK\x03\x04", "a zip archive: unpack it and name the shards in it"),
 	SIGNATURE("7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it and name the shards in it"),
 	SIGNATURE("\x89HDF\r\n\x1a\n", "an HDF5 file: write its contents as TFRecords"),
