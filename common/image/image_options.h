@@ -1,7 +1,7 @@
 /*
  * image_options.h - what a feature of type `image` asks for: the words of the dataset file as numbers.
  *
- * The order of the steps is fixed: decode, crop, resize, flip, minus the mean, times the scale, channel order, layout.
+ * The order of the steps is fixed: decode, as converted, crop, resize, flip, minus the mean, times the scale, channel order, layout.
  * `mean` is in the order that the picture has when read (RGB), also where `channels` is bgr.
  */
 #ifndef BD_IMAGE_IMAGE_OPTIONS_H
@@ -13,6 +13,8 @@
 
 #include <batchd/dtype.h>
 #include <batchd/error.h>
+
+#include "common/image/pil_resize.h"
 
 /* The longest side that an output or a raw picture may have: what libjpeg can write, far more than a net takes. */
 #define BD_IMAGE_MAX_SIDE_PX 65500u
@@ -41,6 +43,9 @@ struct bd_image_options {
 	enum bd_image_encoding encoding;
 	enum bd_image_decode decode;
 	uint32_t raw_height, raw_width, raw_channels; /* `shape`; 0 = not given */
+	/* `converted`: how the stored pictures were made. One that is not of this size yet is brought to it before all else. */
+	uint32_t converted_height, converted_width; /* 0 = not given */
+	enum bd_pil_filter converted_filter;
 	uint32_t resize_height, resize_width; /* 0 = no resize */
 	enum bd_resize_method resize_method;
 	enum bd_crop_kind crop;
@@ -69,6 +74,7 @@ BD_MUST_CHECK int bd_image_options_parse(const struct bd_yaml_node *feature, str
 /* The dataset file's words for them. */
 const char *bd_channels_name(enum bd_channels channels);
 const char *bd_resize_method_name(enum bd_resize_method method);
+const char *bd_pil_filter_name(enum bd_pil_filter filter);
 
 /* Channels of the output: 3, or 1 for grey. */
 uint32_t bd_image_output_channels(const struct bd_image_options *options);

@@ -9,14 +9,15 @@
 #define RATIO_MIN 1e-3
 #define RATIO_MAX 1e3
 
-static const char *const feature_keys[] = { "type",     "encoding", "decode", "shape", "resize", "crop", "flip",
-	                                    "channels", "dtype",    "mean",   "scale", "layout", NULL };
+static const char *const feature_keys[] = { "type", "encoding", "decode", "shape", "converted", "resize", "crop",
+	                                    "flip", "channels", "dtype",  "mean",  "scale",     "layout", NULL };
 static const char *const encoding_names[] = { "auto", "jpeg", "png", "raw", NULL };
 static const char *const decode_names[] = { "exact", "scaled", NULL };
 static const char *const method_names[] = { "nearest",      "bilinear",    "bicubic",
 	                                    "area",         "antialias",   "bicubic_antialias",
 	                                    "tf1_bilinear", "tf1_nearest", "tf1_bicubic",
 	                                    "tf1_area",     NULL };
+static const char *const filter_names[] = { "nearest", "box", "bilinear", "bicubic", NULL };
 static const char *const crop_names[] = { "none", "center", "random_resized", NULL };
 static const char *const flip_names[] = { "none", "horizontal", NULL };
 static const char *const channel_names[] = { "rgb", "bgr", "grey", NULL };
@@ -31,6 +32,11 @@ const char *bd_channels_name(enum bd_channels channels)
 const char *bd_resize_method_name(enum bd_resize_method method)
 {
 	return method_names[method];
+}
+
+const char *bd_pil_filter_name(enum bd_pil_filter filter)
+{
+	return filter_names[filter];
 }
 
 /* Writes the index of the word; an absent key leaves the default. */
@@ -88,6 +94,31 @@ static int read_resize(const struct bd_yaml_node *feature, struct bd_image_optio
 	if (!status)
 		status = read_choice(node, "method", method_names, &method, error);
 	options->resize_method = (enum bd_resize_method)method;
+	return status;
+}
+
+static int read_converted(const struct bd_yaml_node *feature, struct bd_image_options *options, struct bd_error *error)
+{
+	static const char *const keys[] = { "height", "width", "filter", NULL };
+	const struct bd_yaml_node *node = bd_yaml_find(feature, "converted");
+	if (!node)
+		return 0;
+	int status = bd_yaml_check_keys(node, "converted", keys, error), filter = BD_PIL_BICUBIC;
+	if (status)
+		return status;
+	const struct bd_yaml_node *height = bd_yaml_find(node, "height"), *width = bd_yaml_find(node, "width");
+	if (!height || !width || !bd_yaml_find(node, "filter"))
+		return bd_yaml_error(node, error, "converted needs height, width and filter: what tfrecord convert was told");
+	status = read_side(height, "height", &options->converted_height, error);
+	if (!status)
+		status = read_side(width, "width", &options->converted_width, error);
+	if (!status)
+		status = read_choice(node, "filter", filter_names, &filter, error);
+	options->converted_filter = (enum bd_pil_filter)filter;
+	if (!status && options->raw_height &&
+	    (options->raw_height != options->converted_height || options->raw_width != options->converted_width))
+		return bd_yaml_error(node, error, "converted says %u x %u, and shape %u x %u", options->converted_height,
+		                     options->converted_width, options->raw_height, options->raw_width);
 	return status;
 }
 
@@ -249,6 +280,8 @@ int bd_image_options_parse(const struct bd_yaml_node *feature, struct bd_image_o
 		status = read_words(feature, &options, error);
 	if (!status)
 		status = read_shape(feature, &options, error);
+	if (!status)
+		status = read_converted(feature, &options, error);
 	if (!status)
 		status = read_resize(feature, &options, error);
 	if (!status)

@@ -210,6 +210,34 @@ static int decode(struct bd_picture_decoder *decoder, const struct bd_image_opti
 	return status ? status : bd_source_end(&decoder->source, error);
 }
 
+/*
+ * A picture file of a dataset that was converted: what `tfrecord convert` did comes first, and its result is a raw record. Only single
+ * files come here, so that this may allocate.
+ */
+static int decode_converted(struct bd_picture_decoder *decoder, const struct bd_image_options *options, const uint8_t *bytes,
+                            size_t length, struct bd_picture_key key, void *ret_row, struct bd_error *error)
+{
+	struct bd_image_options raw = *options;
+	struct bd_pixels whole = { 0 }, small = { 0 };
+	int status = bd_picture_decode_whole(decoder, bytes, length, options->channels == BD_CHANNELS_GREY ? 0 : 3, &whole, error);
+	if (!status)
+		status = bd_pil_resize(&whole, options->converted_height, options->converted_width, options->converted_filter,
+		                       &small, error);
+	bd_pixels_finish(&whole);
+	if (status)
+		return status;
+	raw.encoding = BD_ENCODING_RAW;
+	raw.decode = BD_DECODE_EXACT;
+	raw.raw_height = small.height;
+	raw.raw_width = small.width;
+	raw.raw_channels = small.channels;
+	raw.converted_height = raw.converted_width = 0;
+	status = bd_picture_decode(decoder, &raw, small.data, (size_t)small.height * small.width * small.channels, key, ret_row,
+	                           error);
+	bd_pixels_finish(&small);
+	return status;
+}
+
 int bd_picture_decode(struct bd_picture_decoder *decoder, const struct bd_image_options *options, const uint8_t *bytes,
                       size_t length, struct bd_picture_key key, void *ret_row, struct bd_error *error)
 {
@@ -220,6 +248,9 @@ int bd_picture_decode(struct bd_picture_decoder *decoder, const struct bd_image_
 	if (status)
 		return status;
 	struct bd_source *source = &decoder->source;
+	if (options->converted_height && source->encoding != BD_ENCODING_RAW &&
+	    (source->height != options->converted_height || source->width != options->converted_width))
+		return decode_converted(decoder, options, bytes, length, key, ret_row, error);
 	struct bd_augment augment = bd_augment_draw(options, source->height, source->width, key.seed, key.epoch, key.record);
 	status = check_size(options, augment.box, height, width, error);
 	return status ? status : decode(decoder, options, augment, height, width, ret_row, error);

@@ -26,13 +26,15 @@ void bd_spec_to_message(const struct bd_stream_spec *spec, Batchd__StreamSpec *r
 	ret_message->share_timeout_ns = spec->share_timeout_ns;
 	ret_message->slots = spec->slots;
 	ret_message->cache_bytes = spec->cache_bytes;
+	ret_message->augment = (uint32_t)spec->augment;
 }
 
 int bd_spec_from_message(const Batchd__StreamSpec *message, struct bd_stream_spec *ret_spec, struct bd_error *error)
 {
-	if (message->shuffle > BD_SHUFFLE_GLOBAL || message->remainder > BD_REMAINDER_CARRY)
-		return bd_error_set(error, -EINVAL, "shuffle %" PRIu32 " or remainder %" PRIu32 " is not known to this daemon",
-		                    message->shuffle, message->remainder);
+	if (message->shuffle > BD_SHUFFLE_GLOBAL || message->remainder > BD_REMAINDER_CARRY || message->augment > BD_AUGMENT_OFF)
+		return bd_error_set(error, -EINVAL,
+		                    "shuffle %" PRIu32 ", remainder %" PRIu32 " or augment %" PRIu32 " is not known to this daemon",
+		                    message->shuffle, message->remainder, message->augment);
 	if (strlen(message->share_group) >= BD_SHARE_GROUP_BYTES)
 		return bd_error_set(error, -EINVAL, "share_group: longer than %d bytes", BD_SHARE_GROUP_BYTES - 1);
 	struct bd_stream_spec spec = {
@@ -48,6 +50,7 @@ int bd_spec_from_message(const Batchd__StreamSpec *message, struct bd_stream_spe
 		.share_timeout_ns = message->share_timeout_ns,
 		.slots = message->slots,
 		.cache_bytes = message->cache_bytes,
+		.augment = (enum bd_augment)message->augment,
 	};
 	snprintf(spec.share_group, sizeof spec.share_group, "%s", message->share_group);
 	*ret_spec = spec;

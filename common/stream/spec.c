@@ -6,6 +6,7 @@
 
 const char *const bd_shuffle_names[] = { "none", "window", "global", NULL };
 const char *const bd_remainder_names[] = { "drop", "short", "carry", NULL };
+const char *const bd_augment_names[] = { "on", "off", NULL };
 
 #define DEFAULT_BATCH 32
 #define DEFAULT_WINDOW 4096
@@ -56,6 +57,8 @@ int bd_stream_spec_check(const struct bd_stream_spec *spec, struct bd_error *err
 	if (result == 0)
 		result = check_bounds("remainder", spec->remainder, 0, BD_REMAINDER_CARRY, error);
 	if (result == 0)
+		result = check_bounds("augment", spec->augment, 0, BD_AUGMENT_OFF, error);
+	if (result == 0)
 		result = check_bounds("world", spec->world, 1, spec->batch, error);
 	if (result == 0)
 		result = check_bounds("rank", spec->rank, 0, spec->world - 1, error);
@@ -88,4 +91,9 @@ const char *bd_shuffle_name(enum bd_shuffle shuffle)
 const char *bd_remainder_name(enum bd_remainder remainder)
 {
 	return (unsigned)remainder <= BD_REMAINDER_CARRY ? bd_remainder_names[remainder] : "?";
+}
+
+const char *bd_augment_name(enum bd_augment augment)
+{
+	return (unsigned)augment <= BD_AUGMENT_OFF ? bd_augment_names[augment] : "?";
 }

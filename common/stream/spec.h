@@ -27,24 +27,25 @@ void bd_stream_spec_init(struct bd_stream_spec *ret_spec);
 BD_MUST_CHECK int bd_stream_spec_check(const struct bd_stream_spec *spec, struct bd_error *error);
 
 /* NULL-terminated, by number. */
-extern const char *const bd_shuffle_names[], *const bd_remainder_names[];
+extern const char *const bd_shuffle_names[], *const bd_remainder_names[], *const bd_augment_names[];
 
 /* "?" for a number that is none. */
 const char *bd_shuffle_name(enum bd_shuffle shuffle);
 const char *bd_remainder_name(enum bd_remainder remainder);
+const char *bd_augment_name(enum bd_augment augment);
 
 /* "EPOCH:BATCH" */
 BD_MUST_CHECK int bd_parse_position(const char *text, uint64_t *ret_epoch, uint64_t *ret_batch, struct bd_error *error);
 
 /* ---- command lines ---- */
 
-#define BD_STREAM_OPTION_COUNT 14
+#define BD_STREAM_OPTION_COUNT 15
 
 /* What the options of a command line are parsed into, between init and apply. */
 struct bd_stream_options {
 	struct bd_stream_spec *spec;
 	uint64_t batch, window, seed, epochs, rank, world, share_start, share_timeout_ns, slots, cache_bytes;
-	int shuffle, remainder;
+	int shuffle, remainder, augment;
 	bool window_given, cache_given; /* refused where they do nothing */
 	const char *start, *share_group;
 	struct bd_option options[BD_STREAM_OPTION_COUNT]; /* for struct bd_command, alone or copied into a longer table */

@@ -51,6 +51,8 @@ static const struct word words[] = {
 	{ "epochs", WORD_U64, FIELD(epochs), HOLDER(epochs), 0, UINT64_MAX, NULL, "N", "passes over the data; 0: endless" },
 	{ "remainder", WORD_CHOICE, FIELD(remainder), HOLDER(remainder), 0, 0, bd_remainder_names, "WAY",
 	  "a batch that the epoch's end leaves short: drop, short or carry" },
+	{ "augment", WORD_CHOICE, FIELD(augment), HOLDER(augment), 0, 0, bd_augment_names, "on|off",
+	  "random crops and flips of the dataset file" },
 	{ "rank", WORD_U32, FIELD(rank), HOLDER(rank), 0, BD_MAX_BATCH_ROWS, NULL, "R",
 	  "which part of each batch this trainer gets, from 0" },
 	{ "world", WORD_U32, FIELD(world), HOLDER(world), 1, BD_MAX_BATCH_ROWS, NULL, "N",

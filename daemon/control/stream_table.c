@@ -95,6 +95,7 @@ bool bd_spec_difference(const struct bd_stream_spec *group, const struct bd_stre
 	       differ_u64("seed", group->seed, asked->seed, ret_text, size) ||
 	       differ_u64("epochs", group->epochs, asked->epochs, ret_text, size) ||
 	       differ_text("remainder", bd_remainder_name(group->remainder), bd_remainder_name(asked->remainder), ret_text, size) ||
+	       differ_text("augment", bd_augment_name(group->augment), bd_augment_name(asked->augment), ret_text, size) ||
 	       differ_u64("world", group->world, asked->world, ret_text, size) ||
 	       differ_u64("rank", group->rank, asked->rank, ret_text, size) ||
 	       differ_u64("slots", group->slots, asked->slots, ret_text, size) ||

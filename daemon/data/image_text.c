@@ -37,6 +37,9 @@ char *bd_image_text(const struct bd_image_options *options)
 	if (options->raw_height)
 		fprintf(stream, ", shape: [%u, %u, %u]", options->raw_height, options->raw_width,
 		        options->raw_channels ? options->raw_channels : 3);
+	if (options->converted_height)
+		fprintf(stream, ", converted: {height: %u, width: %u, filter: %s}", options->converted_height,
+		        options->converted_width, bd_pil_filter_name(options->converted_filter));
 	if (options->resize_height)
 		fprintf(stream, ", resize: {height: %u, width: %u, method: %s}", options->resize_height, options->resize_width,
 		        method_words[options->resize_method]);

@@ -188,8 +188,21 @@ static void make_figures(struct bd_pipeline *pipeline)
 	bd_readahead_init(&pipeline->readahead, &pipeline->source, pipeline->rank_rows, bd_host_memory());
 }
 
+/* The dataset is this stream's own. What is left of a random crop is the resize. */
+static void leave_out_augmentation(struct bd_dataset *dataset)
+{
+	for (size_t i = 0; i < dataset->feature_count; i++) {
+		struct bd_image_options *image = &dataset->features[i].image;
+		image->flip = false;
+		if (image->crop == BD_CROP_RANDOM_RESIZED)
+			image->crop = BD_CROP_NONE;
+	}
+}
+
 int bd_pipeline_prepare(struct bd_pipeline *pipeline, struct bd_error *error)
 {
+	if (pipeline->spec.augment == BD_AUGMENT_OFF)
+		leave_out_augmentation(pipeline->dataset);
 	int result = bd_records_settle(&pipeline->source, error);
 	if (result == 0)
 		result = take(pipeline, pipeline->source.index_bytes, "the index of the records", error);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/json.h"
+#include "common/image/image_options.h"
 
 /* A JSON string is a YAML string, whatever is in it. */
 static int print_text(FILE *stream, const char *text, struct bd_error *error)
@@ -41,6 +42,9 @@ static int print_features(const struct bd_dataset_text *text, FILE *stream, stru
 		        "    resize: {height: %u, width: %u, method: bilinear}    # the pictures are of mixed sizes: set the size "
 		        "that the model takes\n",
 		        BD_CONVERT_DEFAULT_SIDE_PX, BD_CONVERT_DEFAULT_SIDE_PX);
+	if (text->record->height)
+		fprintf(stream, "    converted: {height: %u, width: %u, filter: %s}    # how the pictures got this size\n",
+		        text->record->height, text->record->width, bd_pil_filter_name(text->record->filter));
 	fprintf(stream, "    channels: %s\n    dtype: float32\n", text->channels);
 	if (text->mean)
 		fprintf(stream, "    mean: [%s]    # subtracted, in the order red, green, blue\n", text->mean);

@@ -68,6 +68,7 @@ void bd_data_request_once(struct bd_stream_request *ret_request, const char *dat
 	ret_request->spec.batch = batch;
 	ret_request->spec.shuffle = BD_SHUFFLE_NONE;
 	ret_request->spec.epochs = 1;
+	ret_request->spec.augment = BD_AUGMENT_OFF;
 	ret_request->spec.remainder = BD_REMAINDER_SHORT;
 }
 

@@ -38,7 +38,7 @@ struct bd_feed;
 BD_MUST_CHECK int bd_data_options_match(const struct bd_data_options *options, const struct bd_data_match *match,
                                         const char *dataset, uint32_t batch, struct bd_feed *feed, struct bd_error *error);
 
-/* A request for every record of a dataset once, in its own order: for evaluation and prediction. */
+/* A request for every record of a dataset once, in its own order and without random crops and flips: for evaluation and prediction. */
 void bd_data_request_once(struct bd_stream_request *ret_request, const char *dataset, uint32_t batch);
 
 /* The program's name in front of errors, for both kinds of ends; returns the exit status for a result of this command. */

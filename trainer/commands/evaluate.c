@@ -21,7 +21,7 @@ struct evaluate {
 	struct bd_trained_model model;
 	const char *dataset;
 	uint64_t batch;
-	bool wants_confusion, json, quiet;
+	bool wants_confusion, augments, json, quiet;
 	const volatile int *stop;
 	struct bd_client *client;
 	struct bd_feed *feed;
@@ -47,6 +47,10 @@ static int parse(struct evaluate *evaluate, int argc, char **argv, struct bd_arg
 		  .minimum = 1,
 		  .maximum = MAX_BATCH,
 		  .help = "records at a time (default 50)" },
+		{ .name = "augment",
+		  .kind = BD_OPTION_FLAG,
+		  .value = &evaluate->augments,
+		  .help = "with the dataset file's random crops and flips, which are otherwise training's alone" },
 		{ .name = "confusion",
 		  .kind = BD_OPTION_FLAG,
 		  .value = &evaluate->wants_confusion,
@@ -104,6 +108,7 @@ static int open_data(struct evaluate *evaluate, struct bd_error *error)
 		                             .wants_labels = true };
 	struct bd_stream_request request;
 	bd_data_request_once(&request, evaluate->dataset, (uint32_t)evaluate->batch);
+	request.spec.augment = evaluate->augments ? BD_AUGMENT_ON : BD_AUGMENT_OFF;
 	int r = bd_data_options_connect(&evaluate->data, &evaluate->client, error);
 	if (r == 0)
 		r = bd_feed_open(evaluate->client, &request, &shape, &evaluate->feed, error);

@@ -52,6 +52,8 @@ static int open_once(struct bd_train *train, const char *dataset, struct bd_feed
 	struct bd_stream_request request;
 	bd_data_request_once(&request, dataset, train->spec.batch);
 	request.spec.slots = train->spec.slots;
+	if (dataset == train->train_data)
+		request.spec.augment = train->spec.augment;
 	request.on_progress = show_progress;
 	request.context = train;
 	return bd_train_open(train, &request, ret_feed, error);

@@ -68,6 +68,11 @@ enum bd_remainder {
 	BD_REMAINDER_CARRY, /* batches run across epochs; only the very last one may be short */
 };
 
+enum bd_augment {
+	BD_AUGMENT_ON, /* random crops and flips, as the dataset file has them */
+	BD_AUGMENT_OFF, /* without what is random: each picture whole and as it is, for evaluations */
+};
+
 #define BD_SHARE_GROUP_BYTES 64
 
 /* The stream options: the same words as on the command line. Zero is not the default: bd_stream_request_init. */
@@ -84,6 +89,7 @@ struct bd_stream_spec {
 	uint32_t share_start; /* wait for so many consumers before the first batch (0: do not wait) */
 	uint64_t share_timeout_ns; /* a consumer that blocks its group so long is detached and goes on privately (0: never) */
 	uint32_t slots; /* batches that may be ready or held at a time (4) */
+	enum bd_augment augment; /* (on) */
 	uint64_t cache_bytes; /* decoded records kept by the daemon for later epochs (0: as its own `cache` says) */
 };
 

@@ -214,6 +214,7 @@ static void each_shared_word_that_differs_is_named(void **state)
 	CHECK(seed, 9, "seed");
 	CHECK(epochs, 9, "epochs");
 	CHECK(remainder, BD_REMAINDER_DROP, "remainder");
+	CHECK(augment, BD_AUGMENT_OFF, "augment");
 	CHECK(world, 2, "world");
 	CHECK(rank, 1, "rank");
 	CHECK(slots, 9, "slots");

@@ -66,6 +66,9 @@ static void every_word_out_of_bounds_is_named(void **state)
 	spec.remainder = (enum bd_remainder)77;
 	assert_refused(&spec, "remainder");
 	spec = good();
+	spec.augment = (enum bd_augment)2;
+	assert_refused(&spec, "augment");
+	spec = good();
 	spec.world = 0;
 	assert_refused(&spec, "world");
 	spec = good();
@@ -100,7 +103,7 @@ static void options_write_every_word(void **state)
 	const char *argv[] = { "x",   "--batch",  "20",  "--shuffle",     "window", "--window",      "100", "--seed",
 		               "9",   "--epochs", "0",   "--remainder",   "carry",  "--rank",        "1",   "--world",
 		               "2",   "--start",  "3:4", "--share-group", "g",      "--share-start", "2",   "--share-timeout",
-		               "30s", "--slots",  "8",   "--cache",       "1MiB" };
+		               "30s", "--slots",  "8",   "--cache",       "1MiB",   "--augment",     "off" };
 	struct bd_arguments arguments;
 	struct bd_error error = { .code = 0 };
 	assert_int_equal(bd_command_parse(&command, BD_COUNT_OF(argv), (char **)argv, &arguments, &error), 0);
@@ -118,7 +121,8 @@ static void options_write_every_word(void **state)
 		                         .share_start = 2,
 		                         .share_timeout_ns = UINT64_C(30000000000),
 		                         .slots = 8,
-		                         .cache_bytes = 1 << 20 };
+		                         .cache_bytes = 1 << 20,
+		                         .augment = BD_AUGMENT_OFF };
 	assert_memory_equal(&spec, &wanted, sizeof spec);
 	bd_arguments_finish(&arguments);
 }

@@ -315,9 +315,8 @@ static void specs_survive_the_way(void **state)
 	struct bd_stream_spec spec, back;
 	Batchd__StreamSpec message;
 	bd_stream_spec_init(&spec);
-	spec = (struct bd_stream_spec){
-		20, BD_SHUFFLE_WINDOW, 9, UINT64_MAX, 3, BD_REMAINDER_CARRY, 1, 4, 0, 0, "group", 2, 5, 6, 7
-	};
+	spec = (struct bd_stream_spec){ 20, BD_SHUFFLE_WINDOW, 9, UINT64_MAX, 3, BD_REMAINDER_CARRY, 1, 4, 0,
+		                        0,  "group",           2, 5,          6, BD_AUGMENT_OFF,     7 };
 	bd_spec_to_message(&spec, &message);
 	size_t bytes = batchd__stream_spec__get_packed_size(&message);
 	uint8_t packed[512];
@@ -327,6 +326,9 @@ static void specs_survive_the_way(void **state)
 	assert_non_null(unpacked);
 	assert_int_equal(bd_spec_from_message(unpacked, &back, NULL), 0);
 	assert_memory_equal(&spec, &back, sizeof spec);
+	unpacked->augment = 2;
+	assert_int_equal(bd_spec_from_message(unpacked, &back, NULL), -EINVAL);
+	unpacked->augment = 1;
 	unpacked->shuffle = 3;
 	assert_int_equal(bd_spec_from_message(unpacked, &back, NULL), -EINVAL);
 	batchd__stream_spec__free_unpacked(unpacked, NULL);
