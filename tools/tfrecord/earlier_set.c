@@ -1,6 +1,5 @@
 #include "tools/tfrecord/earlier_set.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -9,6 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/base/folder.h"
 
 struct names {
 	char **items;
@@ -50,9 +52,7 @@ static bool is_output(const char *file, const char *name)
 
 static void free_names(struct names *names)
 {
-	for (size_t i = 0; i < names->count; i++)
-		free(names->items[i]);
-	free(names->items);
+	bd_folder_names_free(names->items, names->count);
 	*names = (struct names){ 0 };
 }
 
@@ -61,48 +61,40 @@ static int no_memory(struct bd_error *error)
 	return bd_error_set(error, -ENOMEM, "no memory for the names of the earlier files");
 }
 
-static int add_name(struct names *names, const char *name, struct bd_error *error)
+/* 1: a file of the set, where `fd` is the folder; 0: not; -errno. */
+static int is_member(const struct bd_earlier_set *set, int fd, const char *file, struct bd_error *error)
 {
-	char **items = realloc(names->items, (names->count + 1) * sizeof *items);
-	if (items)
-		names->items = items;
-	char *copy = items ? strdup(name) : NULL;
-	if (!copy)
-		return no_memory(error);
-	names->items[names->count++] = copy;
-	return 0;
+	struct stat status;
+	if (!is_output(file, set->name))
+		return 0;
+	if (fstatat(fd, file, &status, AT_SYMLINK_NOFOLLOW) != 0)
+		return bd_error_set(error, -errno, "%s/%s: cannot open: %s", set->folder, file, strerror(errno));
+	return !S_ISDIR(status.st_mode);
 }
 
-/* The files of the set in the folder `fd`, which is closed. */
-static int list_taking(const struct bd_earlier_set *set, int fd, struct names *ret_names, struct bd_error *error)
+/* The files of the set in the folder `inner`, which is open as `fd`. */
+static int list(const struct bd_earlier_set *set, int fd, const char *inner, struct names *ret_names, struct bd_error *error)
 {
-	struct names names = { 0 };
-	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-	int result = folder ? 0 : bd_error_set(error, -errno, "%s: cannot list the folder: %s", set->folder, strerror(errno));
-	if (!folder && fd >= 0)
-		close(fd);
-	while (!result) {
-		errno = 0;
-		struct dirent *entry = readdir(folder);
-		if (!entry && errno)
-			result = bd_error_set(error, -errno, "%s: cannot list the folder: %s", set->folder, strerror(errno));
-		if (!entry)
-			break;
-		if (entry->d_type != DT_DIR && is_output(entry->d_name, set->name))
-			result = add_name(&names, entry->d_name, error);
+	struct names all = { 0 };
+	size_t kept = 0;
+	char *path = bd_path_join(set->folder, inner);
+	int result = path ? bd_folder_list(path, &all.items, &all.count, error) : no_memory(error);
+	free(path);
+	for (size_t i = 0; i < all.count; i++) {
+		int member = result < 0 ? 0 : is_member(set, fd, all.items[i], error);
+		if (member < 0)
+			result = member;
+		if (member > 0)
+			all.items[kept++] = all.items[i];
+		else
+			free(all.items[i]);
 	}
-	if (folder)
-		closedir(folder);
-	if (result)
-		free_names(&names);
+	all.count = kept;
+	if (result < 0)
+		free_names(&all);
 	else
-		*ret_names = names;
+		*ret_names = all;
 	return result;
-}
-
-static int list(const struct bd_earlier_set *set, const char *inner, struct names *ret_names, struct bd_error *error)
-{
-	return list_taking(set, openat(set->fd, inner, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret_names, error);
 }
 
 static int look(const struct bd_earlier_set *set, const char *inner, bool *ret_there, struct bd_error *error)
@@ -140,7 +132,7 @@ static int open_content(const struct bd_earlier_set *set, const char *inner, str
 	struct content content = { .fd = openat(set->fd, inner, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
 	if (content.fd < 0)
 		return bd_error_set(error, -errno, "%s/%s: cannot open: %s", set->folder, inner, strerror(errno));
-	int result = list(set, inner, &content.names, error);
+	int result = list(set, content.fd, inner, &content.names, error);
 	if (result)
 		close_content(&content);
 	else
@@ -257,7 +249,7 @@ static int end_earlier_run(struct bd_earlier_set *set, struct bd_error *error)
 static int note_file(struct bd_earlier_set *set, struct bd_error *error)
 {
 	struct names names = { 0 };
-	int result = list(set, ".", &names, error);
+	int result = list(set, set->fd, ".", &names, error);
 	if (!result && names.count) {
 		set->file = names.items[0];
 		names.items[0] = NULL;
@@ -315,7 +307,7 @@ int bd_earlier_set_move(struct bd_earlier_set *set, struct bd_error *error)
 	struct bd_error why = { 0 };
 	int result = open_folder(set, error);
 	if (!result && set->fd >= 0)
-		result = list(set, ".", &set->moved.names, error);
+		result = list(set, set->fd, ".", &set->moved.names, error);
 	if (result || !set->moved.names.count)
 		return result;
 	if (mkdirat(set->fd, set->moving, 0700) != 0)
