@@ -52,4 +52,24 @@ ln -s nowhere "$WORK/d/k-00002-of-00004.tfrecord"
 expect 1 "$bin/batchctl" read "$data"
 holds err "$WORK/d/k-00002-of-00004.tfrecord: cannot open: No such file or directory"
 
+# ---- one is another file: its records are lost, and count as those of its siblings ----
+
+rm "$WORK/d/k-00002-of-00004.tfrecord"
+echo '<html><title>Quota exceeded</title></html>' >"$WORK/d/k-00002-of-00004.tfrecord"
+cp "$data" "$WORK/d/skip.yaml"
+echo 'on_error: skip' >>"$WORK/d/skip.yaml"
+for file in "$data" "$WORK/d/skip.yaml"; do
+	expect 1 "$bin/batchctl" read "$file"
+	holds err "$WORK/d/k-00002-of-00004.tfrecord: no TFRecord shard but an HTML page"
+done
+holds err 'about 2 of 8 records of the dataset are lost, more than skip_limit 0.01 allows'
+echo 'skip_limit: 0.25' >>"$WORK/d/skip.yaml"
+expect 0 "$bin/batchctl" read "$WORK/d/skip.yaml"
+holds out '6 records'
+holds err 'about 2 of its records are lost'
+# a damaged record besides is one too many
+printf '\377' | dd of="$WORK/d/k-00000-of-00004.tfrecord" bs=1 seek=20 conv=notrunc status=none
+expect 1 "$bin/batchctl" read "$WORK/d/skip.yaml"
+holds err '3 of 8 records are damaged, more than skip_limit 0.25 allows'
+
 exit $failed
