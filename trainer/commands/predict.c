@@ -19,6 +19,7 @@
 #include "trainer/learning/evaluation.h"
 #include "trainer/model/input_description.h"
 #include "trainer/report/npy.h"
+#include "trainer/report/prediction_line.h"
 #include "trainer/report/prediction_sheet.h"
 
 #define DEFAULT_BATCH 50
@@ -277,102 +278,21 @@ static int open_data(struct predict *predict, struct bd_error *error)
 	return r;
 }
 
-/* ---- one row in words ---- */
-
-/* No class is the answer of outputs that are no numbers. */
-static bool is_answer(const struct predict *predict, const float *output)
-{
-	for (size_t i = 0; i < predict->answers.width; i++)
-		if (!isfinite(output[i]))
-			return false;
-	return true;
-}
-
-static json_t *prediction_json(const struct predict *predict, const struct bd_feed_batch *batch, uint32_t row, const float *output)
-{
-	const char *name = name_of(predict, batch->records[row]);
-	char text[32];
-	json_t *object = json_object(), *numbers = json_array();
-	json_object_set_new(object, "file", name ? bd_json_text(name, strlen(name)) : json_null());
-	json_object_set_new(object, "record", json_integer((json_int_t)batch->records[row]));
-	if (predict->answers.is_classifier) {
-		struct bd_prediction prediction = bd_prediction_of(&predict->answers, output);
-		const char *class = bd_class_name(&predict->answers, prediction.index, text, sizeof text);
-		bool known = is_answer(predict, output);
-		json_object_set_new(object, "class", known ? bd_json_text(class, strlen(class)) : json_null());
-		json_object_set_new(object, "index", known ? json_integer((json_int_t)prediction.index) : json_null());
-		json_object_set_new(object, "probability", bd_json_float((float)prediction.probability));
-	}
-	for (size_t i = 0; i < predict->answers.width; i++)
-		json_array_append_new(numbers, bd_json_float(output[i]));
-	json_object_set_new(object, "output", numbers);
-	if (batch->targets.classes && predict->model.network.places == 1 && !predict->without_labels)
-		json_object_set_new(object, "label", json_integer((json_int_t)batch->targets.classes[row]));
-	return object;
-}
-
-static void print_quoted(const char *text)
-{
-	putchar('"');
-	for (; *text; text++)
-		printf(*text == '"' ? "\"\"" : "%c", *text);
-	putchar('"');
-}
-
-static void print_csv(const struct predict *predict, uint64_t record, const float *output)
-{
-	struct bd_prediction prediction = bd_prediction_of(&predict->answers, output);
-	const char *name = name_of(predict, record);
-	char text[32];
-	print_quoted(name ? name : "");
-	printf(",%" PRIu64 ",", record);
-	if (predict->answers.is_classifier && is_answer(predict, output)) {
-		print_quoted(bd_class_name(&predict->answers, prediction.index, text, sizeof text));
-		printf(",%zu,%.9g", prediction.index, prediction.probability);
-	} else {
-		printf(",,");
-	}
-	for (size_t i = 0; i < predict->answers.width; i++)
-		printf(",%.9g", (double)output[i]);
-	printf("\n");
-}
-
-static void print_for_people(const struct predict *predict, uint64_t record, const float *output)
-{
-	const char *name = name_of(predict, record);
-	char text[32];
-	if (name)
-		printf("%s: ", name);
-	else
-		printf("record %" PRIu64 ": ", record);
-	if (!is_answer(predict, output)) {
-		printf("no answer: the model's output is no finite number\n");
-		return;
-	}
-	if (predict->answers.is_classifier) {
-		struct bd_prediction prediction = bd_prediction_of(&predict->answers, output);
-		printf("%s %.4f\n", bd_class_name(&predict->answers, prediction.index, text, sizeof text), prediction.probability);
-		return;
-	}
-	for (size_t i = 0; i < predict->answers.width; i++)
-		printf("%s%.9g", i ? " " : "", (double)output[i]);
-	printf("\n");
-}
-
-static void print_heading(const struct predict *predict)
-{
-	printf("file,record,class,index,probability");
-	for (size_t i = 0; i < predict->answers.width; i++)
-		printf(",output_%zu", i);
-	printf("\n");
-}
-
 /* ---- the pass ---- */
 
 static int say_row(struct predict *predict, const struct bd_feed_batch *batch, uint32_t row, struct bd_error *error)
 {
 	const float *output = predict->outputs + row * predict->answers.width;
-	predict->without_answer += !is_answer(predict, output);
+	const struct bd_prediction_line line = {
+		.answers = &predict->answers,
+		.name = name_of(predict, batch->records[row]),
+		.record = batch->records[row],
+		.label = batch->targets.classes && predict->model.network.places == 1 && !predict->without_labels
+		                 ? &batch->targets.classes[row]
+		                 : NULL,
+		.output = output,
+	};
+	predict->without_answer += !bd_prediction_line_is_answer(&line);
 	if (predict->sheet) {
 		int r = bd_prediction_sheet_add(predict->sheet, batch, row, output, error);
 		if (r < 0)
@@ -381,11 +301,11 @@ static int say_row(struct predict *predict, const struct bd_feed_batch *batch, u
 	if (predict->layer)
 		return 0;
 	if (predict->json)
-		return bd_json_print_line(stdout, prediction_json(predict, batch, row, output), error);
+		return bd_json_print_line(stdout, bd_prediction_line_json(&line), error);
 	if (predict->csv)
-		print_csv(predict, batch->records[row], output);
+		bd_prediction_line_print_csv(&line);
 	else
-		print_for_people(predict, batch->records[row], output);
+		bd_prediction_line_print(&line);
 	return 0;
 }
 
@@ -486,7 +406,7 @@ static int run(struct predict *predict, struct bd_error *error)
 	if (!predict->outputs)
 		return bd_error_set(error, -ENOMEM, "no memory for a batch of outputs");
 	if (predict->csv)
-		print_heading(predict);
+		bd_prediction_print_heading(&predict->answers);
 	uint64_t records = bd_feed_records(predict->feed),
 		 total = predict->limit && predict->limit < records ? predict->limit : records;
 	predict->progress = bd_progress_create("predict", total, "pictures",

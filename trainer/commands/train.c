@@ -7,10 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "common/base/arithmetic.h"
 #include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/notes.h"
+#include "common/base/options.h"
+#include "common/record/dataset.h"
 #include "trainer/commands/interrupt.h"
+#include "trainer/model/architecture.h"
 #include "trainer/model/base_pixels.h"
 #include "trainer/model/input_description.h"
 
@@ -232,17 +238,69 @@ static int build(struct bd_train *train, struct bd_error *error)
 	return r < 0 ? r : find_best_metric(train, error);
 }
 
+/* The model that the directory's checkpoints are of must be this one: they know names and shapes of weights, and nothing else of it. */
+static int check_architecture(const struct bd_train *train, struct bd_error *error)
+{
+	struct bd_checkpoint_list list = { 0 };
+	struct bd_model_file was = { 0 };
+	char *path = bd_path_join(train->folder.path, BD_MODEL_FILE_NAME), text[256];
+	int r = path ? bd_checkpoint_list(train->folder.path, &list, error) : bd_error_set(error, -ENOMEM, "no memory for a path");
+	bool compares = r == 0 && list.count > 0 && access(path, F_OK) == 0;
+	bd_checkpoint_list_finish(&list);
+	if (compares)
+		r = bd_model_file_load(path, &was, error);
+	if (compares && r == 0 && bd_architecture_differs(&was.model, &train->file.model, text, sizeof text))
+		r = bd_error_set(
+			error, -EINVAL,
+			"%s: %s in %s: its checkpoints are of another model; --fresh begins anew, another --model-dir keeps "
+			"them, and 'weights: FILE' in the model file takes those that fit",
+			train->model_path, text, path);
+	bd_model_file_finish(&was);
+	free(path);
+	return r;
+}
+
+/* Names in their order, without folders: data may move. A daemon's own dataset is not ours to read. */
+static void name_files(struct bd_train *train)
+{
+	struct bd_dataset *dataset = NULL;
+	struct bd_sha256 sha;
+	struct bd_error ignored;
+	if (access(train->train_data, F_OK) < 0 || bd_dataset_load(train->train_data, &dataset, &ignored) < 0)
+		return;
+	bd_sha256_init(&sha);
+	for (size_t i = 0; i < dataset->path_count; i++) {
+		const char *name = bd_path_base(dataset->paths[i]);
+		bd_sha256_update(&sha, name, strlen(name) + 1);
+	}
+	bd_sha256_finish(&sha, train->saving.files);
+	bd_dataset_destroy(dataset);
+}
+
+static void print_notes(struct bd_train *train)
+{
+	bd_notes_close(&train->notes);
+	if (!train->quiet)
+		bd_print_notes("batchtrain", (const char *const *)train->notes.texts, train->notes.count);
+}
+
 /* The newest checkpoint, or the first weights. --fresh looks for none; it deletes them when nothing can be refused any more. */
 static int restore(struct bd_train *train, struct bd_error *error)
 {
-	int r = bd_saving_init(train->folder.path, &train->network, train->optimizer, (size_t)train->keep, &train->saving, error);
+	int r = train->fresh ? 0 : check_architecture(train, error);
+	if (r == 0)
+		r = bd_saving_init(train->folder.path, &train->network, train->optimizer, (size_t)train->keep, &train->saving,
+		                   error);
 	if (r < 0)
 		return r;
+	train->saving.notes = &train->notes;
+	name_files(train);
 	bd_saving_set_order(&train->saving, &train->spec, train->spec.seed);
 	train->saving.best_metric = !train->eval_data ? NULL : train->best ? train->best : "loss";
 	r = train->fresh ? -ENOENT : bd_saving_load_newest(&train->saving, &train->loop.state, &train->window_metrics, error);
 	train->loop.saved_step = r == 0 ? train->loop.state.step : UINT64_MAX;
 	train->loop.good_step = UINT64_MAX;
+	print_notes(train);
 	if (r < 0)
 		train->loop.state.last_loss = NAN;
 	if (r == 0)
@@ -411,6 +469,7 @@ static void finish(struct bd_train *train, bool refused)
 	bd_feature_cache_finish(&train->train_cache);
 	bd_feature_cache_finish(&train->eval_cache);
 	bd_saving_finish(&train->saving);
+	bd_notes_finish(&train->notes);
 	bd_metric_set_finish(&train->window_metrics);
 	bd_metric_set_finish(&train->evaluation_metrics);
 	bd_optimizer_destroy(train->optimizer);
@@ -438,6 +497,7 @@ int bd_train_command(int argc, char **argv)
 	int status = parse(&train, argc, argv, &arguments);
 	if (status >= 0)
 		return status;
+	bd_notes_init(&train.notes);
 	train.stop = bd_interrupt_watch();
 	int r = run(&train, &error);
 	status = r < 0 ? bd_command_failed(&error, r) : BD_EXIT_DONE;

@@ -11,6 +11,7 @@
 #include "trainer/learning/loop.h"
 #include "trainer/model/data_match.h"
 #include "trainer/learning/model_folder.h"
+#include "common/base/notes.h"
 #include "trainer/learning/saving.h"
 #include "trainer/report/training_events.h"
 #include "trainer/report/training_report.h"
@@ -37,6 +38,7 @@ struct bd_train {
 	struct bd_optimizer *optimizer;
 	struct bd_metric_set window_metrics, evaluation_metrics;
 	struct bd_saving saving;
+	struct bd_notes notes; /* on the checkpoint that it goes on from */
 	struct bd_feed *feed;
 	struct bd_data_match *match; /* what the model is trained on: of a run that goes on its data.yaml, else the training data */
 	char *description; /* of the training data, for data.yaml */

@@ -337,6 +337,12 @@ int bd_confusion_init(struct bd_confusion *ret_confusion, const struct bd_loss *
 	if (loss->kind == BD_MEAN_SQUARED_ERROR)
 		return bd_error_set(error, -EINVAL, "a confusion matrix counts classes, and a model with the loss %s gives numbers",
 		                    bd_loss_names[loss->kind]);
+	if (width > 1 && loss->kind == BD_BINARY_CROSSENTROPY)
+		return bd_error_set(
+			error, -EINVAL,
+			"a confusion matrix counts one class a picture, and with %s each of the model's %zu outputs is a class of "
+			"its own, of which a picture may have several",
+			bd_loss_names[loss->kind], width);
 	if (classes > BD_CONFUSION_MAX_CLASSES)
 		return bd_error_set(error, -EINVAL, "a confusion matrix of %zu classes: %d at most", classes,
 		                    BD_CONFUSION_MAX_CLASSES);

@@ -9,8 +9,10 @@
 
 #include "common/base/file.h"
 #include "common/base/json.h"
+#include "common/base/notes.h"
 #include "common/base/units.h"
 #include "common/stream/spec.h"
+#include "trainer/learning/saved_state.h"
 
 /* best.json holds three numbers. */
 #define BEST_LIMIT_BYTES 4096
@@ -19,6 +21,7 @@ int bd_saving_init(const char *folder, const struct bd_network *network, const s
                    struct bd_saving *ret_saving, struct bd_error *error)
 {
 	struct bd_saving saving = { .folder = folder, .keep = keep, .optimizer = optimizer ? bd_optimizer_name(optimizer) : NULL };
+	saving.parameter_count = network->parameter_count;
 	size_t states = optimizer ? bd_optimizer_state_count(optimizer) : 0;
 	saving.tensors = calloc(network->parameter_count + states + 1, sizeof *saving.tensors);
 	if (!saving.tensors)
@@ -73,6 +76,8 @@ static json_t *notes_of(const struct bd_saving *saving, const struct bd_loop *lo
 		return NULL;
 	if (saving->optimizer)
 		json_object_set_new(notes, "optimizer", json_string(saving->optimizer));
+	if (saving->files[0])
+		json_object_set_new(notes, "files", json_string(saving->files));
 	json_object_set_new(notes, "evaluated_step", json_integer((json_int_t)state->evaluated_step));
 	json_object_set_new(notes, "last_loss", bd_json_real(state->last_loss));
 	if (saving->best_metric || saving->kept_metric)
@@ -222,6 +227,17 @@ static int check_optimizer(const struct bd_saving *saving, const json_t *notes, 
 	                    theirs, saving->optimizer);
 }
 
+/* Other files, or another order of them, may be meant: records that are left are then others than those that were left. */
+static void compare_files(const struct bd_saving *saving, const json_t *notes)
+{
+	const char *theirs = json_string_value(json_object_get(notes, "files"));
+	if (theirs && saving->files[0] && strcmp(theirs, saving->files) != 0)
+		bd_notes_add(
+			saving->notes,
+			"the data's files have other names or another order than those that the checkpoint was made with: what is "
+			"left of its epoch are other records");
+}
+
 /* ---- save ---- */
 
 /* `best_take` is the callee's. */
@@ -301,6 +317,7 @@ static int restore(struct bd_saving *saving, const struct bd_checkpoint_info *in
 		r = differs(error, "--seed", a, b);
 	}
 	if (r == 0) {
+		compare_files(saving, notes);
 		saving->records = get_u64(notes, "records");
 		saving->has_records = true;
 		*ret_state = (struct bd_loop_state){ .step = info->step, .epoch = info->epoch, .batch = info->batch };
@@ -344,6 +361,33 @@ static void mend_best(const struct bd_saving *saving, const struct bd_loop_state
 	(void)r; /* a full disk: the next best one is written anew */
 }
 
+/* A newest checkpoint of another model: which weight it is that does not fit. The error stays as it is where all do. */
+static void explain_other_model(const struct bd_saving *saving, struct bd_error *error)
+{
+	struct bd_checkpoint_list list = { 0 };
+	struct bd_error reason = { 0 }, ignored;
+	if (error && bd_checkpoint_list(saving->folder, &list, &ignored) == 0 && list.count > 0 &&
+	    bd_checkpoint_compare(list.entries[0].path, saving->tensors, saving->parameter_count, &reason) == -ESTALE)
+		*error = reason;
+	bd_checkpoint_list_finish(&list);
+}
+
+static int load_tensors(const struct bd_saving *saving, const char *path, struct bd_checkpoint_info *info, struct bd_error *error)
+{
+	struct bd_safetensors *file = NULL;
+	struct bd_tensor *wanted = calloc(saving->tensor_count + 1, sizeof *wanted);
+	size_t count = 0;
+	int r = wanted ? bd_safetensors_open(path, &file, error) : bd_error_set(error, -ENOMEM, "no memory for a list of weights");
+	if (r == 0)
+		r = bd_saved_state_choose(file, saving->tensors, saving->parameter_count, saving->tensor_count, wanted, &count,
+		                          saving->notes, error);
+	if (r == 0)
+		r = bd_checkpoint_load_from(file, saving->fingerprint, wanted, count, info, error);
+	bd_safetensors_close(file);
+	free(wanted);
+	return r;
+}
+
 int bd_saving_load_newest(struct bd_saving *saving, struct bd_loop_state *ret_state, struct bd_metric_set *window,
                           struct bd_error *error)
 {
@@ -351,10 +395,12 @@ int bd_saving_load_newest(struct bd_saving *saving, struct bd_loop_state *ret_st
 	char *path = NULL;
 	int r = info ? bd_checkpoint_newest(saving->folder, saving->fingerprint, &path, info, error)
 	             : bd_error_set(error, -ENOMEM, "no memory for a checkpoint");
+	if (r == -ESTALE)
+		explain_other_model(saving, error);
 	if (r == 0 && path)
 		r = restore(saving, info, path, ret_state, window, error);
 	if (r == 0)
-		r = bd_checkpoint_load(path, saving->fingerprint, saving->tensors, saving->tensor_count, info, error);
+		r = load_tensors(saving, path, info, error);
 	if (r == 0)
 		mend_best(saving, ret_state);
 	free(path);
@@ -401,6 +447,8 @@ int bd_saving_load_weights(struct bd_saving *saving, const char *which, uint64_t
 		r = bd_checkpoint_newest(saving->folder, saving->fingerprint, &path, info, error);
 		if (r == -ENOENT)
 			bd_error_set(error, r, "%s: there is no checkpoint; 'batchtrain train' makes one", saving->folder);
+		if (r == -ESTALE)
+			explain_other_model(saving, error);
 	} else {
 		r = strcmp(which, "best") == 0 ? read_best_step(saving->folder, &step, error)
 		                               : bd_parse_u64(which, 0, UINT64_MAX, &step, error);

@@ -21,7 +21,7 @@ struct bd_saving {
 	size_t keep;
 	char fingerprint[BD_SHA256_HEX_BYTES];
 	struct bd_tensor *tensors; /* parameters, then the optimizer's state */
-	size_t tensor_count;
+	size_t tensor_count, parameter_count;
 	const char *optimizer; /* its name; NULL: weights only */
 	struct bd_stream_spec spec;
 	uint64_t records;
@@ -30,6 +30,8 @@ struct bd_saving {
 	/* what the best evaluation is the best in: `loss` or a metric; set by the caller, borrowed; NULL: this run evaluates nothing... */
 	const char *best_metric;
 	char *kept_metric; /* ...and keeps what the checkpoint said */
+	char files[BD_SHA256_HEX_BYTES]; /* of the data's file names in their order; "": not known. Set by the caller */
+	struct bd_notes *notes; /* what a person should know of a checkpoint that was loaded; NULL: nobody asks */
 };
 
 /* `optimizer` NULL: weights only (evaluate, predict, export). Parameters and state are borrowed until finish, which takes zeroed. */

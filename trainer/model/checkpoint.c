@@ -111,6 +111,14 @@ static bool same_shape(const struct bd_safetensors_entry *entry, const struct bd
 	return true;
 }
 
+static void format_shape(const uint64_t *dims, int rank, char *text, size_t size)
+{
+	size_t length = 0;
+	text[0] = 0;
+	for (int i = 0; i < rank && length < size; i++)
+		length += (size_t)snprintf(text + length, size - length, "%s%" PRIu64, i ? "x" : "", dims[i]);
+}
+
 static int check_tensors(struct bd_safetensors *file, const struct bd_tensor *tensors, size_t count, struct bd_error *error)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -118,9 +126,17 @@ static int check_tensors(struct bd_safetensors *file, const struct bd_tensor *te
 		if (!entry)
 			return bd_error_set(error, -ESTALE, "%s: no tensor '%s': of another model or optimizer",
 			                    bd_safetensors_name(file), tensors[i].name);
-		if (!same_shape(entry, &tensors[i]))
-			return bd_error_set(error, -ESTALE, "%s: tensor '%s' has another shape: of another model",
-			                    bd_safetensors_name(file), tensors[i].name);
+		if (!same_shape(entry, &tensors[i])) {
+			char theirs[64], ours[64];
+			uint64_t dims[BD_TENSOR_MAX_RANK];
+			for (int k = 0; k < tensors[i].rank; k++)
+				dims[k] = (uint64_t)tensors[i].shape[k];
+			format_shape(entry->shape, entry->rank, theirs, sizeof theirs);
+			format_shape(dims, tensors[i].rank, ours, sizeof ours);
+			return bd_error_set(error, -ESTALE,
+			                    "%s: tensor '%s' has shape %s there, and %s in this model: of another model",
+			                    bd_safetensors_name(file), tensors[i].name, theirs, ours);
+		}
 	}
 	return 0;
 }
@@ -134,11 +150,14 @@ int bd_checkpoint_load_from(struct bd_safetensors *file, const char *fingerprint
 	int result = read_info(file, info, error);
 	if (result == 0)
 		result = bd_safetensors_verify(file, error);
-	if (result == 0 && fingerprint && strcmp(fingerprint, info->fingerprint) != 0)
-		result = bd_error_set(error, -ESTALE, "%s: of another model (fingerprint %.8s, this one is %.8s)",
-		                      bd_safetensors_name(file), info->fingerprint, fingerprint);
+	/* The tensors first: they tell which layer it is. */
 	if (result == 0)
 		result = check_tensors(file, tensors, count, error);
+	if (result == 0 && fingerprint && strcmp(fingerprint, info->fingerprint) != 0)
+		result = bd_error_set(
+			error, -ESTALE,
+			"%s: of another model: its weights have other names or shapes (fingerprint %.8s, this one is %.8s)",
+			bd_safetensors_name(file), info->fingerprint, fingerprint);
 	for (size_t i = 0; result == 0 && i < count; i++)
 		result = bd_safetensors_read(file, bd_safetensors_find(file, tensors[i].name), tensors[i].data, error);
 	if (result == 0)
@@ -155,6 +174,17 @@ int bd_checkpoint_load(const char *path, const char *fingerprint, struct bd_tens
 	if (result < 0)
 		return result;
 	result = bd_checkpoint_load_from(file, fingerprint, tensors, count, ret_info, error);
+	bd_safetensors_close(file);
+	return result;
+}
+
+int bd_checkpoint_compare(const char *path, const struct bd_tensor *tensors, size_t count, struct bd_error *error)
+{
+	struct bd_safetensors *file;
+	int result = bd_safetensors_open(path, &file, error);
+	if (result < 0)
+		return result;
+	result = check_tensors(file, tensors, count, error);
 	bd_safetensors_close(file);
 	return result;
 }

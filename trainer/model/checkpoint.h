@@ -54,6 +54,9 @@ BD_MUST_CHECK int bd_checkpoint_load(const char *path, const char *fingerprint, 
 BD_MUST_CHECK int bd_checkpoint_load_from(struct bd_safetensors *file, const char *fingerprint, struct bd_tensor *tensors,
                                           size_t count, struct bd_checkpoint_info *ret_info, struct bd_error *error);
 
+/* Whether the file has these tensors in these shapes: 0, -ESTALE naming the first that it has not, or as load. */
+BD_MUST_CHECK int bd_checkpoint_compare(const char *path, const struct bd_tensor *tensors, size_t count, struct bd_error *error);
+
 /* The same checks without reading the tensors. */
 BD_MUST_CHECK int bd_checkpoint_verify(const char *path, const char *fingerprint, struct bd_checkpoint_info *ret_info,
                                        struct bd_error *error);

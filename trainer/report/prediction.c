@@ -18,7 +18,10 @@ struct bd_answers bd_answers_of(const struct bd_model_file *file, const struct b
 	                                               : ends_in_classes;
 	bool from_logits = file->training.has_loss && is_classifier && file->training.loss.from_logits;
 	bool sigmoid = from_logits && (network->width == 1 || file->training.loss.kind == BD_BINARY_CROSSENTROPY);
-	return (struct bd_answers){ .is_classifier = is_classifier,
+	bool sigmoids = file->training.has_loss ? file->training.loss.kind == BD_BINARY_CROSSENTROPY
+	                                        : last->activation == BD_ACTIVATION_SIGMOID;
+	return (struct bd_answers){ .is_classifier = is_classifier && !(sigmoids && network->width > 1),
+		                    .is_several = is_classifier && sigmoids && network->width > 1,
 		                    .sigmoid = sigmoid,
 		                    .softmax = from_logits && !sigmoid,
 		                    .width = network->width,
@@ -48,6 +51,12 @@ struct bd_prediction bd_prediction_of(const struct bd_answers *answers, const fl
 	double p = probability_of(answers, row, 0);
 	prediction.probability = prediction.index == 1 ? p : 1 - p;
 	return prediction;
+}
+
+bool bd_prediction_has(const struct bd_answers *answers, const float *row, size_t index, double *ret_probability)
+{
+	*ret_probability = probability_of(answers, row, index);
+	return *ret_probability > 0.5;
 }
 
 const char *bd_class_name(const struct bd_answers *answers, size_t index, char *text, size_t size)

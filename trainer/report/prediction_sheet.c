@@ -96,12 +96,33 @@ static bool find_truth(const struct bd_prediction_sheet *sheet, const struct bd_
 	return false;
 }
 
+/* "cat 0.98, dog 0.77"; what does not fit is left out. */
+static void write_several(const struct bd_prediction_sheet *sheet, const float *row, char *caption)
+{
+	char text[32];
+	double probability;
+	size_t length = (size_t)snprintf(caption, CAPTION_BYTES, "none");
+	for (size_t i = 0, found = 0; i < sheet->answers->width; i++) {
+		if (!bd_prediction_has(sheet->answers, row, i, &probability))
+			continue;
+		length = found++ ? length : 0;
+		length += (size_t)snprintf(caption + length, CAPTION_BYTES - length, "%s%s %.2f", found > 1 ? ", " : "",
+		                           bd_class_name(sheet->answers, i, text, sizeof text), probability);
+		if (length >= CAPTION_BYTES)
+			return;
+	}
+}
+
 static void write_caption(struct bd_prediction_sheet *sheet, const struct bd_feed_batch *batch, uint32_t row,
                           const float *probabilities)
 {
 	char said[32], meant[32];
 	char *caption = sheet->captions[sheet->count];
 	size_t truth;
+	if (sheet->answers->is_several) {
+		write_several(sheet, probabilities, caption);
+		return;
+	}
 	if (!sheet->answers->is_classifier) {
 		snprintf(caption, CAPTION_BYTES, "%.4g", (double)probabilities[0]);
 		return;
