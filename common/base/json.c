@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/name.h"
+
 /* Something of a value of this thread is missing since the last text was made. */
 static _Thread_local bool lost;
 
@@ -81,22 +83,6 @@ json_t *bd_json_float(float value)
 	return bd_json_real(strtod(text, NULL));
 }
 
-/* The length of the well-formed UTF-8 sequence at `c`, 0 where there is none (Unicode 15, table 3-7). */
-static size_t utf8_sequence(const unsigned char *c, size_t left)
-{
-	if (c[0] < 0x80)
-		return 1;
-	size_t length = c[0] >= 0xf0 && c[0] <= 0xf4 ? 4 : c[0] >= 0xe0 && c[0] < 0xf0 ? 3 : c[0] >= 0xc2 && c[0] < 0xe0 ? 2 : 0;
-	if (!length || length > left)
-		return 0;
-	for (size_t i = 1; i < length; i++)
-		if ((c[i] & 0xc0) != 0x80)
-			return 0;
-	bool overlong = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90);
-	bool outside = (c[0] == 0xed && c[1] > 0x9f) || (c[0] == 0xf4 && c[1] > 0x8f);
-	return overlong || outside ? 0 : length;
-}
-
 json_t *bd_json_text(const char *bytes, size_t length)
 {
 	static const char replacement[] = "\xef\xbf\xbd";
@@ -105,7 +91,7 @@ json_t *bd_json_text(const char *bytes, size_t length)
 		return bd_json_lost();
 	size_t written = 0;
 	for (size_t i = 0; i < length;) {
-		size_t sequence = utf8_sequence((const unsigned char *)bytes + i, length - i);
+		size_t sequence = bd_utf8_sequence((const unsigned char *)bytes + i, length - i);
 		memcpy(clean + written, sequence ? bytes + i : replacement, sequence ? sequence : 3);
 		written += sequence ? sequence : 3;
 		i += sequence ? sequence : 1;

@@ -19,7 +19,13 @@ BD_MUST_CHECK int bd_jpeg_encode(const struct bd_pixels *pixels, int quality, ui
 /* Grey or RGB, 8 bits. *ret_bytes is freed by the caller. */
 BD_MUST_CHECK int bd_png_encode(const struct bd_pixels *pixels, uint8_t **ret_bytes, size_t *ret_length, struct bd_error *error);
 
-/* As PNG to a file, under a temporary name and renamed; -EEXIST unless `force`, -errno of writing. */
-BD_MUST_CHECK int bd_png_write(const char *path, bool force, const struct bd_pixels *pixels, struct bd_error *error);
+/* Whether bd_picture_write knows what a file of this name holds: .png, .jpg, .jpeg, or another ending than those of other pictures. */
+bool bd_picture_name_is_good(const char *path);
+
+/*
+ * To a file, under a temporary name and renamed: as JPEG where the name ends in .jpg or .jpeg, else as PNG. -EINVAL: a name that ends
+ * as another kind of picture does; -EEXIST unless `force`; -errno of writing.
+ */
+BD_MUST_CHECK int bd_picture_write(const char *path, bool force, const struct bd_pixels *pixels, struct bd_error *error);
 
 #endif

@@ -172,7 +172,7 @@ int bd_plot_write(const char *path, bool force, const char *title, const char *x
 	struct bd_pixels pixels = { 0 };
 	int status = bd_plot_draw(title, x_label, y_label, series, count, &pixels, error);
 	if (!status)
-		status = bd_png_write(path, force, &pixels, error);
+		status = bd_picture_write(path, force, &pixels, error);
 	bd_pixels_finish(&pixels);
 	return status;
 }

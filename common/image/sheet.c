@@ -195,7 +195,7 @@ int bd_sheet_write(const char *path, bool force, const struct bd_sheet_tile *til
 	struct bd_pixels sheet = { 0 };
 	int status = bd_sheet_draw(tiles, count, columns, &sheet, error);
 	if (!status)
-		status = bd_png_write(path, force, &sheet, error);
+		status = bd_picture_write(path, force, &sheet, error);
 	bd_pixels_finish(&sheet);
 	return status;
 }

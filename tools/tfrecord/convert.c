@@ -101,6 +101,8 @@ static void tell_left_out(struct run *run)
 {
 	const struct bd_image_folder *folder = &run->convert->list->folder;
 	char text[BD_ERROR_TEXT_BYTES];
+	if (run->convert->list->has_heading)
+		note(run, "the first line of the list is a heading, and no picture");
 	for (size_t i = 0; i < folder->unreadable_count; i++)
 		fprintf(stderr, "tfrecord convert: left out: %s\n", folder->unreadable[i]);
 	run->result.skipped = folder->unreadable_count;

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <strings.h>
 
 #include "common/base/file.h"
 
@@ -179,6 +181,30 @@ static int read_rows(const char *name, char *text, struct row **ret_rows, size_t
 	return 0;
 }
 
+static bool is_one_of(const char *text, const char *const *words)
+{
+	for (; *words; words++)
+		if (strcasecmp(text, *words) == 0)
+			return true;
+	return false;
+}
+
+/* "filename,class" and the like, where no file has that name. */
+static bool is_heading(const char *folder, const struct row *row)
+{
+	static const char *const paths[] = { "path",      "file",    "filename", "file_name",  "filepath",
+		                             "file_path", "image",   "img",      "image_path", "image_file",
+		                             "image_id",  "picture", "name",     "id",         NULL };
+	static const char *const classes[] = { "class",    "classes", "class_name", "label", "labels",  "label_name",
+		                               "category", "target",  "y",          "breed", "species", NULL };
+	if (!is_one_of(row->path, paths) || !is_one_of(row->class_name, classes))
+		return false;
+	char *path = bd_path_join(folder, row->path);
+	bool is_there = !path || access(path, F_OK) == 0;
+	free(path);
+	return !is_there;
+}
+
 int bd_picture_list_of_csv(const char *path, struct bd_picture_list *ret_list, struct bd_error *error)
 {
 	struct bd_picture_list list = { 0 };
@@ -191,9 +217,13 @@ int bd_picture_list_of_csv(const char *path, struct bd_picture_list *ret_list, s
 		status = bd_error_set(error, -EINVAL, "%s: no text file; a list has `path,class` lines", path);
 	if (!status)
 		status = read_rows(path, (char *)text, &rows, &count, error);
+	list.has_heading = !status && is_heading(folder, &rows[0]);
+	size_t first = list.has_heading ? 1 : 0;
+	if (!status && first == count)
+		status = bd_error_set(error, -EINVAL, "%s: there is nothing in it but a heading; a line is `path,class`", path);
 	if (!status)
-		status = collect_classes(&list, rows, count, error);
-	for (size_t i = 0; !status && i < count; i++)
+		status = collect_classes(&list, rows + first, count - first, error);
+	for (size_t i = first; !status && i < count; i++)
 		status = append(&list, bd_path_join(folder, rows[i].path), find_class(&list, rows[i].class_name), error);
 	free(rows);
 	free(text);

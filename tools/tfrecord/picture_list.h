@@ -26,6 +26,7 @@ struct bd_picture_list {
 	char **classes;
 	size_t class_count;
 	char **paths; /* (count), or NULL: the pictures are in `images` */
+	bool has_heading; /* the first line of a CSV names its columns, and is no picture */
 	struct bd_image_folder folder; /* what was not taken of a folder; its arrays of pictures and classes are the list's */
 	struct bd_idx images; /* (count, height, width) or (count, height, width, 3) */
 };

@@ -2,16 +2,32 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/base/file.h"
+#include "common/base/name.h"
 
 /* Folders in folders: a loop of links would never end. */
 #define MAX_DEPTH 16
+
+/* What is wrong with the path itself is told and left out; -errno for failures of our own. */
+static int refuse(struct bd_picture_files *files, const char *path, int code, struct bd_error *error)
+{
+	char shown[PATH_MAX];
+	bd_name_escape(path, shown, sizeof shown);
+	if (code != EILSEQ && !bd_code_is_of_path(code))
+		return bd_error_set(error, -code, "%s: %s", shown, strerror(code));
+	fprintf(stderr, "batchtrain: %s: %s\n", shown,
+	        code == EILSEQ ? "its name is no UTF-8, which a list of files must be" : strerror(code));
+	files->refused++;
+	return 0;
+}
 
 static int add_file(struct bd_picture_files *files, const char *path, struct bd_error *error)
 {
@@ -33,7 +49,13 @@ static int add_file(struct bd_picture_files *files, const char *path, struct bd_
 		int code = shown ? errno : ENOMEM;
 		free(shown);
 		free(absolute);
-		return bd_error_set(error, -code, "%s: %s", path, strerror(code));
+		return refuse(files, path, code, error);
+	}
+	if (access(absolute, R_OK) < 0 || !bd_name_is_utf8(absolute)) {
+		int code = bd_name_is_utf8(absolute) ? errno : EILSEQ;
+		free(shown);
+		free(absolute);
+		return refuse(files, path, code, error);
 	}
 	files->shown[files->count] = shown;
 	files->absolute[files->count++] = absolute;
@@ -57,7 +79,7 @@ static int add_folder(struct bd_picture_files *files, const char *path, int dept
 	struct dirent **entries = NULL;
 	int count = scandir(path, &entries, is_visible, by_bytes), r = 0;
 	if (count < 0)
-		return bd_error_set(error, -errno, "%s: cannot read the folder: %s", path, strerror(errno));
+		return refuse(files, path, errno, error);
 	for (int i = 0; i < count; i++) {
 		char *inside = r == 0 ? bd_path_join(path, entries[i]->d_name) : NULL;
 		if (r == 0)
@@ -74,7 +96,7 @@ static int add_path(struct bd_picture_files *files, const char *path, int depth,
 {
 	struct stat status;
 	if (stat(path, &status) < 0)
-		return bd_error_set(error, -errno, "%s: %s", path, strerror(errno));
+		return refuse(files, path, errno, error);
 	if (S_ISREG(status.st_mode))
 		return add_file(files, path, error);
 	if (S_ISDIR(status.st_mode) && depth < MAX_DEPTH)
@@ -89,6 +111,8 @@ static int add_list(struct bd_picture_files *files, FILE *list, struct bd_error 
 	int r = 0;
 	for (ssize_t length; r == 0 && (length = getline(&line, &room, list)) >= 0;) {
 		if (length > 0 && line[length - 1] == '\n')
+			line[--length] = 0;
+		if (length > 0 && line[length - 1] == '\r')
 			line[length - 1] = 0;
 		if (*line)
 			r = add_path(files, line, 0, error);
@@ -105,7 +129,9 @@ int bd_picture_files_find(const char *const *words, size_t count, struct bd_pict
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < count; i++)
 		r = strcmp(words[i], "-") == 0 ? add_list(&files, stdin, error) : add_path(&files, words[i], 0, error);
-	if (r == 0 && files.count == 0)
+	if (r == 0 && files.count == 0 && files.refused > 0)
+		r = bd_error_set(error, -ENODATA, "none of the %zu paths can be read", files.refused);
+	else if (r == 0 && files.count == 0)
 		r = bd_error_set(error, -ENODATA, "%s: there is no file in it",
 		                 strcmp(words[0], "-") == 0 ? "standard input" : words[0]);
 	if (r < 0)

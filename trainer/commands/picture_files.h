@@ -16,11 +16,13 @@ struct bd_picture_files {
 	char **shown; /* as the person wrote them, folders extended */
 	char **absolute; /* the same, absolute */
 	size_t count;
+	size_t refused; /* paths that cannot be read, each told on standard error */
 };
 
 /*
  * Words in their order; a folder gives its regular files and those of its sub-folders in byte order, names that begin with a dot left out.
- * `-` reads such words from standard input, one a line. -ENOENT and the like name the word; -ENODATA: no file at all. Finish takes zeroed.
+ * `-` reads such words from standard input, one a line, which may end in CR LF. A path that cannot be read (gone, closed, a name that is no UTF-8) is told
+ * on standard error, counted, and left out. -ENODATA: no file at all; -ENOMEM, -EMFILE and the like: failures of our own. Finish takes zeroed.
  */
 BD_MUST_CHECK int bd_picture_files_find(const char *const *words, size_t count, struct bd_picture_files *ret_files,
                                         struct bd_error *error);

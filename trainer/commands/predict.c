@@ -11,6 +11,7 @@
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/progress.h"
+#include "common/image/encode.h"
 #include "common/record/dataset.h"
 #include "trainer/commands/data_options.h"
 #include "trainer/commands/interrupt.h"
@@ -77,6 +78,9 @@ static int check_words(struct predict *predict, const struct bd_arguments *argum
 	if ((predict->sheet_path && strcmp(predict->sheet_path, "-") == 0) ||
 	    (predict->save_path && strcmp(predict->save_path, "-") == 0))
 		return bd_error_set(error, -EINVAL, "--sheet and --save want a file, not -: standard output has the predictions");
+	if (predict->sheet_path && !bd_picture_name_is_good(predict->sheet_path))
+		return bd_error_set(error, -EINVAL, "--sheet %s: sheets are PNG or JPEG; give a name that ends in .png or .jpg",
+		                    predict->sheet_path);
 	if (predict->json && predict->csv)
 		return bd_error_set(error, -EINVAL, "--json and --csv exclude each other");
 	if (predict->layer && predict->csv)
@@ -110,7 +114,7 @@ static void fill_options(struct predict *predict, struct bd_option ret_options[O
 		{ .name = "sheet",
 		  .kind = BD_OPTION_TEXT,
 		  .value = &predict->sheet_path,
-		  .argument = "FILE.png",
+		  .argument = "FILE.png|FILE.jpg",
 		  .help = "the pictures with what was predicted, as one picture (the first 200)" },
 		{ .name = "output-layer",
 		  .kind = BD_OPTION_TEXT,
@@ -270,9 +274,14 @@ static int open_data(struct predict *predict, struct bd_error *error)
 	if (r < 0)
 		return r;
 	const struct bd_schema *schema = bd_stream_schema(bd_feed_stream(predict->feed));
-	const char *const *classes = predict->class_count ? (const char *const *)predict->classes : schema->classes;
-	predict->answers = bd_answers_of(&predict->model.file, &predict->model.network, classes,
-	                                 predict->class_count ? predict->class_count : schema->class_count);
+	/* The model's own names, in the order of its outputs; --like says how pictures are made, not what the outputs mean. */
+	size_t class_count;
+	const char *const *classes = bd_data_match_classes(predict->model.match, &class_count);
+	if (class_count == 0) {
+		classes = predict->class_count ? (const char *const *)predict->classes : schema->classes;
+		class_count = predict->class_count ? predict->class_count : schema->class_count;
+	}
+	predict->answers = bd_answers_of(&predict->model.file, &predict->model.network, classes, class_count);
 	if (predict->sheet_path)
 		r = bd_prediction_sheet_create(schema, &predict->answers, SHEET_PICTURES, &predict->sheet, error);
 	return r;
@@ -427,9 +436,9 @@ static int run(struct predict *predict, struct bd_error *error)
 		                 predict->without_answer, predict->done);
 	if (r == 0 && predict->sheet)
 		r = bd_prediction_sheet_write(predict->sheet, predict->sheet_path, error);
-	if (r == 0 && predict->files.count && say_unreadable(predict) > 0)
+	if (r == 0 && predict->files.count && say_unreadable(predict) + predict->files.refused > 0)
 		r = bd_error_set(error, -EBADMSG, "%" PRIu64 " of %" PRIu64 " pictures were answered; the others cannot be read",
-		                 predict->done, total);
+		                 predict->done, total + predict->files.refused);
 	return r;
 }
 
