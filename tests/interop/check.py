@@ -15,7 +15,7 @@ import numpy as np
 warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
 FOLDER, PROGRAMS = sys.argv[1], sys.argv[2]
-MODELS = ["everything", "squeezenet", "mobilenet", "features"]
+MODELS = ["everything", "squeezenet", "mobilenet", "features", "resnet", "pixels"]
 
 
 def path(name):
@@ -207,6 +207,29 @@ class Commands(unittest.TestCase):
             with open(self.file("loaded.yaml"), "w") as file:
                 file.write(MODEL % f"weights: {name}\n")
             np.testing.assert_allclose(self.predictions(self.file("loaded.yaml")), wanted, atol=2e-6)
+
+    def test_batch_size_changes_nothing(self):
+        """A ResNet whose first layer is a padding, and the net of this class: equal to the bit at four batch sizes, and to Keras."""
+        import keras
+
+        here = os.path.dirname(os.path.abspath(__file__))
+        with open(os.path.join(here, "models/resnet.yaml")) as source, open(self.file("resnet.yaml"), "w") as file:
+            file.write(source.read() + f"weights: {os.path.abspath(path('resnet.safetensors'))}\n"
+                       "loss: sparse_categorical_crossentropy\nmetrics: [accuracy, sparse_top_k_categorical_accuracy]\n")
+        results = {}
+        for model in ([self.file("resnet.yaml")], ["--model-dir", self.file("run")]):
+            evaluations, predictions = [], []
+            for batch_size in ("1", "7", "50", "200"):
+                evaluations += self.run_program("batchtrain", "evaluate", *model, "--data", self.file("data/small.yaml"), "--batch", batch_size)
+                predictions.append(self.run_program("batchtrain", "predict", *model, "--batch", batch_size, *self.files))
+            self.assertTrue(all(e == evaluations[0] for e in evaluations), evaluations)
+            self.assertTrue(all(p == predictions[0] for p in predictions))
+            results[model[0]] = evaluations[0]["loss"]
+        net = keras.models.load_model(path("resnet.h5"), compile=False)
+        net.compile(loss="sparse_categorical_crossentropy")
+        wanted = net.evaluate(self.pixels, np.arange(32) % 2, verbose=0)
+        print(f"  resnet that begins with padding: loss {results[self.file('resnet.yaml')]}, Keras {wanted}")
+        np.testing.assert_allclose(results[self.file("resnet.yaml")], wanted, rtol=1e-5)
 
     def test_tensorboard_reads_the_run(self):
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
