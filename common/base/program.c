@@ -28,7 +28,10 @@ int bd_program_end(const char *program, int status)
 	bool failed_now = fflush(stdout) != 0;
 	if (!failed_before && !failed_now)
 		return status;
+	/* A command that failed has said why: most often this. */
+	if (status != BD_EXIT_DONE)
+		return status;
 	fprintf(stderr, "%s: the output could not be written whole%s%s\n", program, errno ? ": " : "",
 	        errno ? strerror(errno) : "");
-	return status == BD_EXIT_DONE ? BD_EXIT_FAILED : status;
+	return BD_EXIT_FAILED;
 }

@@ -19,8 +19,8 @@
 BD_MUST_CHECK int bd_program_begin(void);
 
 /*
- * Last call of every main: flushes standard output. Returns `status`, or, where the output could not be written whole, says so on
- * standard error and returns BD_EXIT_FAILED in place of BD_EXIT_DONE. Other statuses are kept.
+ * Last call of every main: flushes standard output. Returns `status`, or, in place of BD_EXIT_DONE where the output could not be
+ * written whole, BD_EXIT_FAILED, and says so on standard error.
  */
 int bd_program_end(const char *program, int status);
 
