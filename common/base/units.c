@@ -208,6 +208,9 @@ const char *bd_nearest_word(const char *word, const char *const *words)
 	for (; *words; words++) {
 		if (strlen(*words) > WORD_LIMIT)
 			continue;
+		/* In a short word another first letter makes another word: gelu is no slip of relu. */
+		if (length <= 4 && tolower((unsigned char)word[0]) != tolower((unsigned char)(*words)[0]))
+			continue;
 		size_t edits = edits_between(word, *words);
 		if (edits < fewest) {
 			fewest = edits;

@@ -135,6 +135,33 @@ static int read_signature(const char *path, unsigned char *ret_bytes, struct bd_
 	return 0;
 }
 
+/* Keras' own, NumPy's and PyTorch's archives are ZIP files; their members' names, which stand in them as they are, tell. */
+static int refuse_archive(const char *path, struct bd_error *error)
+{
+	static const struct {
+		const char *member, *what;
+	} kinds[] = {
+		{ "model.weights.h5", "a .keras archive; unpack it and use the model.weights.h5 in it" },
+		{ "data.pkl", "a PyTorch file; save its state_dict as .safetensors, with names LAYER/VARIABLE" },
+		{ ".npy", "a NumPy archive (.npz); weights are read from HDF5 (.h5) and .safetensors" },
+	};
+	char bytes[4096];
+	FILE *stream = fopen(path, "rbe");
+	size_t got = stream ? fread(bytes, 1, sizeof bytes, stream) : 0;
+	size_t end = stream && fseek(stream, -(long)sizeof bytes, SEEK_END) == 0 ? 1 : 0;
+	for (int part = 0; part < 2 && got > 0; part++) {
+		for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+			if (memmem(bytes, got, kinds[i].member, strlen(kinds[i].member))) {
+				fclose(stream);
+				return bd_error_set(error, -EBADMSG, "%s: %s", path, kinds[i].what);
+			}
+		got = part == 0 && end ? fread(bytes, 1, sizeof bytes, stream) : 0;
+	}
+	if (stream)
+		fclose(stream);
+	return bd_error_set(error, -EBADMSG, "%s: a ZIP archive; weights are read from HDF5 (.h5) and .safetensors", path);
+}
+
 int bd_weight_file_open(const char *path, struct bd_weight_file *ret_file, struct bd_error *error)
 {
 	unsigned char signature[SIGNATURE_BYTES];
@@ -147,7 +174,7 @@ int bd_weight_file_open(const char *path, struct bd_weight_file *ret_file, struc
 	else if (!memcmp(signature, "\x89HDF\r\n\x1a\n", SIGNATURE_BYTES))
 		result = open_hdf5(&file, error);
 	else if (!memcmp(signature, "PK\x03\x04", 4))
-		result = bd_error_set(error, -EBADMSG, "%s: a .keras archive; unpack it and use the model.weights.h5 in it", path);
+		result = refuse_archive(path, error);
 	else if (memcmp(signature + 4, "\0\0\0\0", 4) != 0) /* a safetensors header of 4 GiB and more */
 		result = bd_error_set(error, -EBADMSG, "%s: neither HDF5 (.h5) nor safetensors", path);
 	else

@@ -207,10 +207,15 @@ static int find_sources(struct match *match, const struct bd_weight_file *file, 
 		match_types(match, file);
 	else if (matched(match) == 0 && all && file->list.layer_count >= match->target_count)
 		match_order(match, file);
+	/* Names that several nets share (conv1, fc) make no net: most of them are missing. */
+	if (all && matched(match) > 0 && 2 * matched(match) < match->target_count)
+		return bd_error_set(error, -EINVAL, "%s: weights of another net: %zu of the %zu layers of the model are in it",
+		                    file->path, matched(match), match->target_count);
 	if (matched(match) == 0 && match->target_count)
 		return bd_error_set(error, -EINVAL,
-		                    "%s: none of its layers (%s, ...) has the name of a layer of the model (%.*s, ...)", file->path,
-		                    file->list.layers[0].name ? file->list.layers[0].name : "without names",
+		                    "%s: weights of another net: none of its layers (%s, ...) has the name of a layer of the model "
+		                    "(%.*s, ...)",
+		                    file->path, file->list.layers[0].name ? file->list.layers[0].name : "without names",
 		                    (int)match->targets[0].name_length, match->parameters[match->targets[0].first]->name);
 	return check_all(match, file, all, error);
 }

@@ -75,6 +75,10 @@ static void nearest_word_is_found(void **state)
 	assert_string_equal(bd_nearest_word("Sfotmx", activations), "softmax");
 	assert_null(bd_nearest_word("gelo", activations));
 	assert_null(bd_nearest_word("rule", activations));
+	assert_null(bd_nearest_word("gelu", activations));
+	assert_null(bd_nearest_word("elu", activations));
+	assert_null(bd_nearest_word("selu", activations));
+	assert_string_equal(bd_nearest_word("rel", activations), "relu");
 }
 
 static void quantities_are_written_for_people(void **state)

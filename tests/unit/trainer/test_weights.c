@@ -316,6 +316,38 @@ static void damaged_or_foreign_file_is_refused(void **state)
 	}
 }
 
+/* Keras', NumPy's and PyTorch's archives all begin with PK: each is called what it is. */
+static void archives_are_called_by_their_names(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *members, *text;
+		size_t padding; /* before the members: their list stands at the end */
+	} archives[] = {
+		{ "metadata.json config.json model.weights.h5", "a .keras archive", 0 },
+		{ "arr_0.npy", "a NumPy archive (.npz)", 20000 },
+		{ "archive/data.pkl", "a PyTorch file", 100 },
+		{ "readme.txt", "a ZIP archive; weights are read from HDF5", 9000 },
+	};
+	char path[128];
+	snprintf(path, sizeof path, "%s/archive", folder);
+	for (size_t i = 0; i < sizeof archives / sizeof *archives; i++) {
+		struct bd_weight_file file;
+		struct bd_error error = { 0 };
+		FILE *stream = fopen(path, "wb");
+		assert_non_null(stream);
+		fwrite("PK\003\004", 1, 4, stream);
+		for (size_t k = 0; k < archives[i].padding; k++)
+			fputc(0, stream);
+		fputs(archives[i].members, stream);
+		fclose(stream);
+		assert_int_equal(bd_weight_file_open(path, &file, &error), -EBADMSG);
+		if (!strstr(error.text, archives[i].text))
+			fail_msg("'%s' does not say '%s'", error.text, archives[i].text);
+	}
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +360,7 @@ int main(void)
 		cmocka_unit_test(saved_weights_are_loaded),
 		cmocka_unit_test(nameless_keras3_file_is_matched_by_type_and_number),
 		cmocka_unit_test(damaged_or_foreign_file_is_refused),
+		cmocka_unit_test(archives_are_called_by_their_names),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
