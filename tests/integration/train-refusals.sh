@@ -96,7 +96,7 @@ for optimizer in sgd rmsprop; do
 done
 sed 's/units: 16/units: 17/' "$WORK/model.yaml" >"$WORK/other.yaml"
 model=$WORK/other.yaml
-refuses 1 "checkpoint-20.safetensors.*--fresh' begins anew" again
+refuses 1 "layer 'dense': units is 17, and was 16" again
 model=$WORK/model.yaml
 refuses 1 "no best checkpoint; 'batchtrain train --eval-data'" "$bin/batchtrain" evaluate --model-dir "$WORK/good" --data "$WORK/data/test.yaml" --checkpoint best --quiet
 cp "$WORK/good/checkpoint-20.safetensors" "$WORK/saved"
