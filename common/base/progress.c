@@ -12,12 +12,12 @@
 #define TERMINAL_INTERVAL_NS (100 * BD_NS_PER_MS) /* faster is flicker */
 #define PLAIN_INTERVAL_NS (5 * BD_NS_PER_S) /* a log of an hour stays readable */
 #define BAR_CELLS 24
-#define BAR_LEAST_CELLS 8 /* a shorter one says nothing: its room is the numbers' */
+#define BAR_LEAST_CELLS 6 /* a shorter one says nothing: its room is the numbers' */
 #define LINE_BYTES 512
 
 struct bd_progress {
 	char label[64], unit[24], note[160];
-	uint64_t total, done, drawn; /* drawn: `done` in the line written last */
+	uint64_t total, before, done, drawn; /* before: of an earlier run; drawn: `done` in the line written last */
 	uint64_t begin_ns, drawn_ns;
 	bool terminal, colour, on_line;
 };
@@ -66,7 +66,8 @@ static void format_amount(const struct bd_progress *progress, double amount, boo
 
 static void format_state(const struct bd_progress *progress, uint64_t now, char *out, size_t size)
 {
-	double seconds = (double)(now - progress->begin_ns) * 1e-9, rate = seconds > 0 ? (double)progress->done / seconds : 0;
+	double seconds = (double)(now - progress->begin_ns) * 1e-9,
+	       rate = seconds > 0 ? (double)(progress->done - progress->before) / seconds : 0;
 	char rate_text[48], done_text[48], total_text[48], left_text[32] = "";
 	format_amount(progress, rate, true, rate_text, sizeof rate_text);
 	format_amount(progress, (double)progress->done, !progress->total, done_text, sizeof done_text);
@@ -87,6 +88,18 @@ static unsigned terminal_columns(void)
 	return ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col ? window.ws_col : 80;
 }
 
+/* Cuts the text to so many columns; its note, which begins at `note`, loses whole parts. */
+static void fit(char *text, size_t note, size_t columns)
+{
+	if (strlen(text) <= columns)
+		return;
+	size_t end = columns;
+	while (end > note && text[end] != ',')
+		end--;
+	/* Of a note that no part fits of, the two blanks before it go as well. */
+	text[end > note ? end : note >= 2 && note - 2 <= columns ? note - 2 : columns] = 0;
+}
+
 static void draw(struct bd_progress *progress, uint64_t now)
 {
 	char state[LINE_BYTES], bar[BAR_CELLS * 4 + 1] = "";
@@ -98,17 +111,15 @@ static void draw(struct bd_progress *progress, uint64_t now)
 		return;
 	}
 	unsigned columns = terminal_columns(), fixed = (unsigned)strlen(progress->label) + 2;
+	if (columns > fixed)
+		fit(state, strlen(state) - strlen(progress->note), columns - fixed - 1);
 	/* The numbers come first; the bar, its two ends and a space take what they leave. */
 	unsigned taken = fixed + (unsigned)strlen(state) + 4;
 	unsigned cells = columns > taken ? columns - taken : 0;
 	cells = cells < BAR_CELLS ? cells : BAR_CELLS;
 	bool room_for_bar = progress->total && cells >= BAR_LEAST_CELLS;
-	if (room_for_bar) {
+	if (room_for_bar)
 		draw_bar(progress, cells, bar, sizeof bar);
-		fixed += cells + 3;
-	}
-	if (columns > fixed && strlen(state) > columns - fixed - 1)
-		state[columns - fixed - 1] = 0;
 	const char *on = progress->colour ? "\x1b[36m" : "", *off = progress->colour ? "\x1b[0m" : "";
 	if (room_for_bar)
 		fprintf(stderr, "\r\x1b[K%s  %s▕%s▏%s %s", progress->label, on, bar, off, state);
@@ -128,6 +139,12 @@ void bd_progress_update(struct bd_progress *progress, uint64_t done, const char 
 		return;
 	snprintf(progress->note, sizeof progress->note, "%s", note ? note : "");
 	draw(progress, now);
+}
+
+void bd_progress_go_on(struct bd_progress *progress, uint64_t done)
+{
+	if (progress)
+		progress->before = progress->done = progress->drawn = done;
 }
 
 void bd_progress_set_total(struct bd_progress *progress, uint64_t total)
@@ -150,7 +167,7 @@ void bd_progress_finish(struct bd_progress *progress)
 	if (!progress)
 		return;
 	/* A task that never began has no last state; a log needs no line of one that took no time, and none twice. */
-	bool anything = progress->terminal ? progress->done || progress->on_line
+	bool anything = progress->terminal ? progress->done > progress->before || progress->on_line
 	                                   : progress->done != progress->drawn && bd_now_ns() - progress->begin_ns > BD_NS_PER_S;
 	if (anything)
 		draw(progress, bd_now_ns());

@@ -8,7 +8,7 @@
 #include "common/base/clock.h"
 
 /* A service that systemd restarts is back within a second or two; an index that has to be built anew counts as back. */
-#define RECONNECT_LIMIT_NS (UINT64_C(60) * 1000000000)
+#define RECONNECT_LIMIT_NS (60 * BD_NS_PER_S)
 #define RECONNECT_FIRST_NS UINT64_C(20000000)
 #define RECONNECT_LONGEST_NS UINT64_C(2000000000)
 /* A daemon that dies again and again without a batch in between is killed by this stream itself. */
@@ -66,7 +66,9 @@ static int note_failed_attempt(struct bd_stream *stream, int code, bool connecte
 	stream->reconnect.pause_ns = bd_min_u64(bd_max_u64(2 * stream->reconnect.pause_ns, RECONNECT_FIRST_NS),
 	                                        RECONNECT_LONGEST_NS);
 	stream->reconnect.next_ns = now_ns + stream->reconnect.pause_ns;
-	bd_stream_tell_progress(stream, "reconnecting", stream->reconnect.attempts, 0);
+	uint64_t limit_ns = stream->client->socket_path ? RECONNECT_LIMIT_NS : 0;
+	bd_stream_tell_progress(stream, BD_PROGRESS_RECONNECTING,
+	                        limit_ns ? (now_ns - stream->reconnect.since_ns) / BD_NS_PER_S : 0, limit_ns / BD_NS_PER_S);
 	return 0;
 }
 

@@ -97,4 +97,41 @@ stop_with INT
 "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/single" --batch 20 --threads 1 --steps 40 --quiet
 "$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/double" --batch 20 --threads 2 --steps 40 --quiet
 cmp "$WORK/single/checkpoint-40.safetensors" "$WORK/double/checkpoint-40.safetensors" || fail "one thread and two: other weights"
+# A run that goes on says where, of how many steps in all; its bar counts all of them. A finished one does not go on.
+grep -q 'going on from step' "$WORK/whole.log" && fail "a first run goes on: $(cat "$WORK/whole.log")"
+loud() {
+	"$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/single" --batch 20 --threads 1 "$@" 2>"$WORK/loud.log" ||
+		fail "$(cat "$WORK/loud.log")"
+}
+loud --steps 50
+grep -qx 'batchtrain: going on from step 40 of 50' "$WORK/loud.log" || fail "going on: $(cat "$WORK/loud.log")"
+loud --steps 50
+grep -q 'going on' "$WORK/loud.log" && fail "it was done: $(cat "$WORK/loud.log")"
+
+# A daemon that goes away: one line says that the run waits, and how long it will; then it goes on with the same bits.
+start_daemon() {
+	"$bin/batchd" --socket "$WORK/socket" >"$WORK/daemon.log" 2>&1 </dev/null &
+	daemon=$!
+	until "$bin/batchctl" status --connect "$WORK/socket" >/dev/null 2>&1; do
+		kill -0 $daemon 2>/dev/null || fail "no daemon: $(cat "$WORK/daemon.log")"
+		sleep 0.05
+	done
+}
+start_daemon
+# shellcheck disable=SC2086
+"$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/away" --batch 20 --steps $steps --report-every 10 --json --slots 2 \
+	--checkpoint-every 7 --connect "$WORK/socket" >"$WORK/away.json" 2>"$WORK/away.log" &
+runner=$!
+wait_for_lines away 1
+kill -9 $daemon
+wait $daemon 2>/dev/null || true
+while kill -0 $runner 2>/dev/null && ! grep -q 'waiting for it' "$WORK/away.log"; do sleep 0.05; done
+start_daemon
+wait $runner || fail "$(cat "$WORK/away.log")"
+kill $daemon
+wait $daemon || true
+[ "$(grep -c 'the daemon is away; waiting for it, 60 s at most' "$WORK/away.log")" = 1 ] || fail "away: $(cat "$WORK/away.log")"
+grep -q 'the daemon is back' "$WORK/away.log" || fail "back: $(cat "$WORK/away.log")"
+"$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/there" --batch 20 --steps $steps --report-every 10 --quiet
+cmp "$WORK/there/checkpoint-$steps.safetensors" "$WORK/away/checkpoint-$steps.safetensors" || fail "a daemon that was away: other weights"
 echo "killed $kills times, interrupted, one thread or two: the same bits"

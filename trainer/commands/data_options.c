@@ -1,6 +1,8 @@
 #include "trainer/commands/data_options.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "trainer/learning/feed.h"
@@ -70,6 +72,35 @@ void bd_data_request_once(struct bd_stream_request *ret_request, const char *dat
 	ret_request->spec.epochs = 1;
 	ret_request->spec.augment = BD_AUGMENT_OFF;
 	ret_request->spec.remainder = BD_REMAINDER_SHORT;
+}
+
+bool bd_data_notice_away(bool *away, const char *what, uint64_t limit_s, char *text, size_t size)
+{
+	if (strcmp(what, BD_PROGRESS_RECONNECTING) != 0 || *away)
+		return false;
+	*away = true;
+	if (limit_s > 0)
+		snprintf(text, size, "the daemon is away; waiting for it, %" PRIu64 " s at most", limit_s);
+	else
+		snprintf(text, size, "the private daemon has ended; starting another");
+	return true;
+}
+
+static void show_wait(void *context, const char *what, uint64_t waited_s, uint64_t limit_s)
+{
+	struct bd_data_wait *wait = context;
+	char text[128];
+	(void)waited_s;
+	if (!bd_data_notice_away(&wait->away, what, limit_s, text, sizeof text) || wait->quiet)
+		return;
+	bd_progress_clear(*wait->progress);
+	fprintf(stderr, "batchtrain: %s\n", text);
+}
+
+void bd_data_request_wait(struct bd_stream_request *request, struct bd_data_wait *wait)
+{
+	request->on_progress = show_wait;
+	request->context = wait;
 }
 
 int bd_command_failed(const struct bd_error *error, int result)

@@ -9,6 +9,7 @@
 #include <batchd/client.h>
 
 #include "common/base/options.h"
+#include "common/base/progress.h"
 #include "common/stream/spec.h"
 
 struct bd_feed;
@@ -40,6 +41,19 @@ BD_MUST_CHECK int bd_data_options_match(const struct bd_data_options *options, c
 
 /* A request for every record of a dataset once, in its own order and without random crops and flips: for evaluation and prediction. */
 void bd_data_request_once(struct bd_stream_request *ret_request, const char *dataset, uint32_t batch);
+
+/*
+ * What a stream is asked to tell while its daemon is away: for bd_stream_request.on_progress. `progress` makes room for the line, and may
+ * point to NULL.
+ */
+struct bd_data_wait {
+	struct bd_progress *const *progress;
+	bool quiet, away;
+};
+void bd_data_request_wait(struct bd_stream_request *request, struct bd_data_wait *wait);
+
+/* True, with a line to say: `what` is the first attempt to connect again in this absence, which *away remembers. The stream tries for limit_s, 0: a private daemon. */
+bool bd_data_notice_away(bool *away, const char *what, uint64_t limit_s, char *text, size_t size);
 
 /* The program's name in front of errors, for both kinds of ends; returns the exit status for a result of this command. */
 int bd_command_failed(const struct bd_error *error, int result);

@@ -28,6 +28,7 @@ struct evaluate {
 	struct bd_metric_set metrics;
 	struct bd_confusion confusion;
 	struct bd_progress *progress;
+	struct bd_data_wait wait;
 	uint64_t done;
 	struct bd_evaluation evaluation;
 };
@@ -109,6 +110,8 @@ static int open_data(struct evaluate *evaluate, struct bd_error *error)
 	struct bd_stream_request request;
 	bd_data_request_once(&request, evaluate->dataset, (uint32_t)evaluate->batch);
 	request.spec.augment = evaluate->augments ? BD_AUGMENT_ON : BD_AUGMENT_OFF;
+	evaluate->wait = (struct bd_data_wait){ .progress = &evaluate->progress, .quiet = evaluate->quiet };
+	bd_data_request_wait(&request, &evaluate->wait);
 	int r = bd_data_options_connect(&evaluate->data, &evaluate->client, error);
 	if (r == 0)
 		r = bd_feed_open(evaluate->client, &request, &shape, &evaluate->feed, error);

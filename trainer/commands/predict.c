@@ -52,6 +52,7 @@ struct predict {
 	bool npy_is_open, without_labels;
 	float *outputs; /* (batch, width) */
 	struct bd_progress *progress;
+	struct bd_data_wait wait;
 	uint64_t done, without_answer;
 };
 
@@ -259,6 +260,8 @@ static int open_data(struct predict *predict, struct bd_error *error)
 	};
 	struct bd_stream_request request;
 	bd_data_request_once(&request, predict->dataset, (uint32_t)predict->batch);
+	predict->wait = (struct bd_data_wait){ .progress = &predict->progress, .quiet = predict->quiet };
+	bd_data_request_wait(&request, &predict->wait);
 	int r = predict->dataset ? 0 : request_files(predict, &request, error);
 	if (predict->dataset)
 		find_names(predict);

@@ -433,6 +433,12 @@ static int give_result(struct bd_train *train, struct bd_error *error)
 	return bd_training_report_result(train->report, &train->loop, &result, error);
 }
 
+/* All steps are done already, or --early-stopping ended the run. */
+static bool has_nothing_to_do(const struct bd_train *train)
+{
+	return !train->feed || (train->patience > 0 && train->loop.state.evaluations_since_best >= train->patience);
+}
+
 static int run(struct bd_train *train, struct bd_error *error)
 {
 	int r = build(train, error);
@@ -446,6 +452,8 @@ static int run(struct bd_train *train, struct bd_error *error)
 		r = prepare_loop(train, error);
 	if (r == 0)
 		r = begin_folder(train, error);
+	if (r == 0 && !has_nothing_to_do(train))
+		bd_training_report_going_on(train->report);
 	if (r == 0)
 		r = bd_loop_run(&train->loop, error);
 	if (r == -EINTR && train->report)

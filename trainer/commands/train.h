@@ -44,6 +44,7 @@ struct bd_train {
 	char *description; /* of the training data, for data.yaml */
 	struct bd_feature_cache train_cache, eval_cache;
 	struct bd_progress *progress;
+	bool away; /* the daemon */
 	struct bd_training_report *report;
 	struct bd_training_events *events;
 	struct bd_loop loop;

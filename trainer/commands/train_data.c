@@ -1,15 +1,33 @@
 #include "trainer/commands/train.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "trainer/model/input_description.h"
 
 /* Features kept in memory where --memory says nothing: 30,000 records of VGG16's 8192 floats. */
 #define DEFAULT_CACHE_BYTES (UINT64_C(1) << 30)
 
+static void say_away(struct bd_train *train, const char *what, uint64_t limit_s)
+{
+	char text[128];
+	if (!bd_data_notice_away(&train->away, what, limit_s, text, sizeof text) || train->quiet)
+		return;
+	bd_progress_clear(train->progress);
+	if (train->report)
+		bd_training_report_say(train->report, "%s", text);
+	else
+		fprintf(stderr, "batchtrain: %s\n", text);
+}
+
 static void show_progress(void *context, const char *what, uint64_t done, uint64_t total)
 {
 	struct bd_train *train = context;
+	if (strcmp(what, BD_PROGRESS_RECONNECTING) == 0) {
+		say_away(train, what, total);
+		return;
+	}
 	if (total == 0)
 		return;
 	if (!train->progress)

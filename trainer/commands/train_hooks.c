@@ -11,7 +11,11 @@
 
 static void on_step(void *context, const struct bd_loop *loop)
 {
-	bd_training_report_step(((struct bd_train *)context)->report, loop);
+	struct bd_train *train = context;
+	if (train->away && !train->quiet)
+		bd_training_report_say(train->report, "the daemon is back");
+	train->away = false;
+	bd_training_report_step(train->report, loop);
 }
 
 static void say_event_failure(struct bd_train *train, int r, const struct bd_error *error)

@@ -129,7 +129,6 @@ static int run_step(struct bd_loop *loop, struct bd_error *error)
 	loop->state.epoch = batch.next_epoch;
 	loop->state.batch = batch.next_batch;
 	uint64_t busy_ns = bd_now_ns() - start, waited_ns = bd_feed_waited_ns(loop->feed) - waited;
-	loop->steps_done++;
 	loop->images += batch.rows;
 	loop->busy_ns += busy_ns;
 	loop->waited_ns += waited_ns;

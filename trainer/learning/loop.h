@@ -103,7 +103,7 @@ struct bd_loop {
 	bool stopped_early;
 	struct bd_evaluation evaluation; /* the last one */
 	bool has_evaluation;
-	uint64_t steps_done, images, busy_ns, waited_ns; /* of all steps in this process; busy holds waited */
+	uint64_t images, busy_ns, waited_ns; /* of all steps in this process; busy holds waited */
 	struct {
 		uint64_t images, busy_ns, waited_ns, left_out;
 	} since_report;

@@ -20,9 +20,9 @@ int bd_training_report_create(const struct bd_training_report_options *options, 
 	struct bd_training_report *report = calloc(1, sizeof *report);
 	if (!report)
 		return bd_error_set(error, -ENOMEM, "no memory for the report");
-	uint64_t left = options->total_steps > options->first_step ? options->total_steps - options->first_step : 0;
 	report->options = *options;
-	report->progress = bd_progress_create("train", left, "steps", options->quiet);
+	report->progress = bd_progress_create("train", options->total_steps, "steps", options->quiet);
+	bd_progress_go_on(report->progress, options->first_step);
 	*ret_report = report;
 	return 0;
 }
@@ -36,6 +36,18 @@ void bd_training_report_destroy(struct bd_training_report *report)
 }
 
 /* ---- for people ---- */
+
+void bd_training_report_going_on(struct bd_training_report *report)
+{
+	const struct bd_training_report_options *options = &report->options;
+	if (options->quiet || options->first_step == 0)
+		return;
+	if (options->total_steps > 0)
+		bd_training_report_say(report, "going on from step %" PRIu64 " of %" PRIu64, options->first_step,
+		                       options->total_steps);
+	else
+		bd_training_report_say(report, "going on from step %" PRIu64, options->first_step);
+}
 
 static size_t append(char *text, size_t size, size_t length, const char *format, ...) BD_PRINTF(4, 5);
 static size_t append(char *text, size_t size, size_t length, const char *format, ...)
@@ -56,7 +68,7 @@ static size_t append_metrics(char *text, size_t size, size_t length, const struc
 
 void bd_training_report_step(struct bd_training_report *report, const struct bd_loop *loop)
 {
-	bd_progress_update(report->progress, loop->steps_done, report->note[0] ? report->note : NULL);
+	bd_progress_update(report->progress, loop->state.step, report->note[0] ? report->note : NULL);
 }
 
 void bd_training_report_say(struct bd_training_report *report, const char *format, ...)

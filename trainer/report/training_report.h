@@ -2,7 +2,8 @@
  * training_report.h - what a training run says: JSON lines for programs, one progress line for people.
  *
  * JSON on standard output, one object a line: each report, and at the end the result. For people, on standard error: the progress
- * line with loss, metrics, images/s, the share of time spent waiting for data, and the time left; and each evaluation.
+ * line with the step of all steps, also of earlier runs, the time left, loss, metrics, the share of time spent waiting for data, and
+ * images/s; and each evaluation.
  * Threads: one.
  */
 #ifndef BD_REPORT_TRAINING_REPORT_H
@@ -23,6 +24,9 @@ struct bd_training_report_options {
 BD_MUST_CHECK int bd_training_report_create(const struct bd_training_report_options *options,
                                             struct bd_training_report **ret_report, struct bd_error *error);
 void bd_training_report_destroy(struct bd_training_report *report);
+
+/* Where a run that was stopped goes on; nothing for a first run. */
+void bd_training_report_going_on(struct bd_training_report *report);
 
 /* Hooks of the loop. */
 void bd_training_report_step(struct bd_training_report *report, const struct bd_loop *loop);

@@ -176,13 +176,16 @@ BD_PUBLIC int bd_client_daemon_pid(const struct bd_client *client);
 
 /* ---- streams ---- */
 
+#define BD_PROGRESS_RECONNECTING "reconnecting"
+
 struct bd_stream_request {
 	const char *dataset; /* a dataset file, or a name of the daemon's configuration */
 	const char *dataset_text; /* the YAML itself instead of a file, or NULL; `dataset` then names it in messages */
 	const char *dataset_folder; /* what relative paths in dataset_text are relative to; NULL: the working directory */
 	struct bd_stream_spec spec;
 	/* Called inside bd_stream_open and bd_stream_next while the daemon builds an index (total 0: not known yet), or while the
-	 * client waits for a daemon that went away ("reconnecting", attempt, 0). May be NULL; *context lives as long as the stream. */
+	 * client waits for a daemon that went away (BD_PROGRESS_RECONNECTING, seconds so far, seconds at most; 0, 0: it starts another
+	 * private one). May be NULL; *context lives as long as the stream. */
 	void (*on_progress)(void *context, const char *what, uint64_t done, uint64_t total);
 	void *context;
 	/* true: a signal that was handled ends a wait of bd_stream_open and bd_stream_next with -EINTR, nothing lost. Default: they wait on. */
