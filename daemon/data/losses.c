@@ -55,10 +55,11 @@ static uint64_t typical_of(const uint64_t *counts, size_t count)
 	size_t alike = 0;
 	if (!count)
 		return 0;
-	double median = (double)counts[count / 2];
+	uint64_t middle = counts[count / 2];
+	double median = (double)middle;
 	for (size_t i = 0; i < count; i++)
 		alike += fabs((double)counts[i] - median) <= ALIKE * median;
-	return 2 * alike > count ? counts[count / 2] : 0;
+	return 2 * alike > count ? middle : 0;
 }
 
 /* Of the shards that are whole. */

@@ -45,12 +45,15 @@ BD_INLINE void write_tile(const struct bd_winograd *w, const struct bd_tile *til
 		bd_store(out + (i * w->out_width + j) * w->out_pitch, bd_clamp(d[i * n + j] + bias, w->clamp));
 }
 
-/* x - x is zero for numbers; a NaN or an infinity of the weights stays seen. */
+/* A number minus itself is zero; a NaN or an infinity of the weights stays seen. */
 BD_INLINE void clear_windows(bd_vector *d, uint32_t blank, const size_t m)
 {
 	const size_t n = m + 2;
 	BD_UNROLL for (size_t i = 0; i < m; i++) BD_UNROLL for (size_t j = 0; j < m; j++) if (blank >> (i * m + j) & 1)
-		d[i * n + j] = d[i * n + j] - d[i * n + j];
+	{
+		const bd_vector value = d[i * n + j];
+		d[i * n + j] -= value;
+	}
 }
 
 BD_INLINE void transform_output(const struct bd_winograd *w, size_t first, size_t count, size_t first_filter, size_t filters,

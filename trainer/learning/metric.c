@@ -333,7 +333,7 @@ size_t bd_predicted_class(const float *row, size_t width, bool from_logits)
 
 int bd_confusion_init(struct bd_confusion *ret_confusion, const struct bd_loss *loss, size_t width, struct bd_error *error)
 {
-	size_t classes = width == 1 ? 2 : width;
+	size_t classes = width < 2 ? 2 : width;
 	if (loss->kind == BD_MEAN_SQUARED_ERROR)
 		return bd_error_set(error, -EINVAL, "a confusion matrix counts classes, and a model with the loss %s gives numbers",
 		                    bd_loss_names[loss->kind]);

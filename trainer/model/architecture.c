@@ -96,16 +96,16 @@ bool bd_architecture_differs(const struct bd_model *was, const struct bd_model *
 	for (size_t i = 0; i < bd_max_u64(was->layer_count, is->layer_count); i++) {
 		const struct bd_layer_config *old = i < was->layer_count ? &was->layers[i] : NULL;
 		const struct bd_layer_config *new = i < is->layer_count ? &is->layers[i] : NULL;
-		struct report report = { .layer = new ? new->name : old->name, .text = text, .size = size };
-		if (!old || (new && !find_layer(was, new->name))) {
+		struct report report = { .layer = new ? new->name : "", .text = text, .size = size };
+		if (new && (!old || !find_layer(was, new->name))) {
 			snprintf(text, size, "layer '%s' (%s) is new", new->name, new->type);
 			return true;
 		}
-		if (!new || strcmp(old->name, new->name) != 0) {
+		if (old && (!new || strcmp(old->name, new->name) != 0)) {
 			snprintf(text, size, "layer '%s' (%s) is gone, or stands elsewhere", old->name, old->type);
 			return true;
 		}
-		if (differ_layer(&report, old, new))
+		if (old && new &&differ_layer(&report, old, new))
 			return true;
 	}
 	return false;

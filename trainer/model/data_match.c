@@ -171,7 +171,7 @@ int bd_data_match_check(const struct bd_data_match *match, const char *dataset, 
 		return differs(match, dataset, "the type of feature 'image'", array->image ? "image" : "float", word, error);
 	if (!was_image)
 		return 0;
-	struct bd_image_options now, then;
+	struct bd_image_options now = { 0 }, then = { 0 };
 	struct bd_yaml *yaml = NULL;
 	int r = bd_yaml_load_text(dataset, array->image, strlen(array->image), &yaml, error);
 	if (r == 0)
