@@ -199,17 +199,65 @@ static size_t edits_between(const char *a, const char *b)
 	return table[i % 3][length_b];
 }
 
+static size_t most_edits(size_t length)
+{
+	return (length + 1) / 3;
+}
+
+/* conv1d is no slip of conv2d, nor vgg19 of vgg16: no digit stands in place of another. vgg61 may be. */
+static bool same_digits(const char *a, const char *b)
+{
+	int surplus[10] = { 0 };
+	bool a_has_more = false, b_has_more = false;
+	for (; *a; a++)
+		if (isdigit((unsigned char)*a))
+			surplus[*a - '0']++;
+	for (; *b; b++)
+		if (isdigit((unsigned char)*b))
+			surplus[*b - '0']--;
+	for (int i = 0; i < 10; i++) {
+		a_has_more = a_has_more || surplus[i] > 0;
+		b_has_more = b_has_more || surplus[i] < 0;
+	}
+	return !(a_has_more && b_has_more);
+}
+
+/* layer_normalization is no slip of batch_normalization: where two words have as many parts, each is near the other's. */
+static bool near_in_parts(const char *a, const char *b)
+{
+	char part_a[WORD_LIMIT + 1], part_b[WORD_LIMIT + 1];
+	for (;;) {
+		size_t length_a = strcspn(a, "_-"), length_b = strcspn(b, "_-");
+		if (!a[length_a] != !b[length_b])
+			return true;
+		snprintf(part_a, sizeof part_a, "%.*s", (int)length_a, a);
+		snprintf(part_b, sizeof part_b, "%.*s", (int)length_b, b);
+		if (edits_between(part_a, part_b) > most_edits(length_a))
+			return false;
+		if (!a[length_a])
+			return true;
+		a += length_a + 1;
+		b += length_b + 1;
+	}
+}
+
+/* Another first letter makes another word: gelu is no slip of relu, nor nadam of adam. In a longer word it may have been left out. */
+static bool begins_alike(const char *word, const char *other, size_t length)
+{
+	int first = tolower((unsigned char)word[0]);
+	return first == tolower((unsigned char)other[0]) || (length > 4 && other[0] && first == tolower((unsigned char)other[1]));
+}
+
 const char *bd_nearest_word(const char *word, const char *const *words)
 {
 	const char *nearest = NULL;
-	size_t length = strlen(word), fewest = (length + 1) / 3 + 1;
+	size_t length = strlen(word), fewest = most_edits(length) + 1;
 	if (length > WORD_LIMIT)
 		return NULL;
 	for (; *words; words++) {
 		if (strlen(*words) > WORD_LIMIT)
 			continue;
-		/* In a short word another first letter makes another word: gelu is no slip of relu. */
-		if (length <= 4 && tolower((unsigned char)word[0]) != tolower((unsigned char)(*words)[0]))
+		if (!begins_alike(word, *words, length) || !same_digits(word, *words) || !near_in_parts(word, *words))
 			continue;
 		size_t edits = edits_between(word, *words);
 		if (edits < fewest) {

@@ -128,10 +128,14 @@ static int read_signature(const char *path, unsigned char *ret_bytes, struct bd_
 	if (!stream)
 		return bd_error_set(error, -errno, "%s: cannot open: %s", path, strerror(errno));
 	memset(ret_bytes, 0, SIGNATURE_BYTES);
+	errno = 0;
 	size_t got = fread(ret_bytes, 1, SIGNATURE_BYTES, stream);
+	int code = ferror(stream) ? errno : 0;
 	fclose(stream);
+	if (code)
+		return bd_error_set(error, -code, "%s: cannot read: %s", path, strerror(code));
 	if (got == 0)
-		return bd_error_set(error, -EBADMSG, "%s: empty, or no regular file", path);
+		return bd_error_set(error, -EBADMSG, "%s: the file is empty", path);
 	return 0;
 }
 

@@ -79,6 +79,22 @@ static void nearest_word_is_found(void **state)
 	assert_null(bd_nearest_word("elu", activations));
 	assert_null(bd_nearest_word("selu", activations));
 	assert_string_equal(bd_nearest_word("rel", activations), "relu");
+	/* names of other things, not slips */
+	static const char *const layers[] = { "conv2d", "depthwise_conv2d", "batch_normalization", "max_pooling2d", "adam", NULL };
+	assert_null(bd_nearest_word("conv1d", layers));
+	assert_null(bd_nearest_word("conv3d", layers));
+	static const char *const nets[] = { "vgg16", NULL };
+	assert_null(bd_nearest_word("vgg19", nets));
+	assert_string_equal(bd_nearest_word("vgg61", nets), "vgg16");
+	assert_null(bd_nearest_word("layer_normalization", layers));
+	assert_null(bd_nearest_word("min_pooling2d", layers));
+	assert_null(bd_nearest_word("nadam", layers));
+	assert_string_equal(bd_nearest_word("batch_normalisation", layers), "batch_normalization");
+	assert_string_equal(bd_nearest_word("atch_normalization", layers), "batch_normalization");
+	assert_string_equal(bd_nearest_word("depthwise-conv2d", layers), "depthwise_conv2d");
+	assert_string_equal(bd_nearest_word("max_poling2d", layers), "max_pooling2d");
+	assert_string_equal(bd_nearest_word("maxpooling2d", layers), "max_pooling2d");
+	assert_string_equal(bd_nearest_word("ocnv2d", layers), "conv2d");
 }
 
 static void quantities_are_written_for_people(void **state)

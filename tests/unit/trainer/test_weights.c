@@ -302,7 +302,7 @@ static void damaged_or_foreign_file_is_refused(void **state)
 		fclose(stream);
 		assert_true(bd_weight_file_open(damaged, &file, &error) < 0);
 	}
-	assert_int_equal(bd_weight_file_open(folder, &file, &error), -EBADMSG);
+	assert_int_equal(bd_weight_file_open(folder, &file, &error), -EISDIR);
 	assert_int_equal(bd_weight_file_open("/nonexistent.h5", &file, &error), -ENOENT);
 	free(whole);
 	FILE *text = fopen(damaged, "wb");
