@@ -25,7 +25,8 @@ int bd_program_end(const char *program, int status)
 	/* The error flag also remembers a write that failed before; its errno is gone by then. */
 	bool failed_before = ferror(stdout) != 0;
 	errno = 0;
-	bool failed_now = fflush(stdout) != 0;
+	/* Closed, not only flushed: NFS tells of a full disk or a quota here. */
+	bool failed_now = fclose(stdout) != 0;
 	if (!failed_before && !failed_now)
 		return status;
 	/* A command that failed has said why: most often this. */

@@ -19,7 +19,7 @@
 BD_MUST_CHECK int bd_program_begin(void);
 
 /*
- * Last call of every main: flushes standard output. Returns `status`, or, in place of BD_EXIT_DONE where the output could not be
+ * Last call of every main: closes standard output. Returns `status`, or, in place of BD_EXIT_DONE where the output could not be
  * written whole, BD_EXIT_FAILED, and says so on standard error.
  */
 int bd_program_end(const char *program, int status);

@@ -12,6 +12,7 @@ struct bd_training_report {
 	struct bd_training_report_options options;
 	struct bd_progress *progress;
 	char note[256]; /* of the last report */
+	bool lost_lines; /* JSON that could not be written, and was told */
 };
 
 int bd_training_report_create(const struct bd_training_report_options *options, struct bd_training_report **ret_report,
@@ -136,10 +137,12 @@ void bd_training_report_line(struct bd_training_report *report, const struct bd_
 	if (line->evaluation)
 		json_object_set_new(object, "eval", bd_evaluation_json(line->evaluation, loop->evaluation_metrics));
 	bd_progress_clear(report->progress);
-	/* Whoever read the lines may have gone (a closed pipe): that ends no training. */
-	struct bd_error ignored;
-	int r = bd_json_print_line(stdout, object, &ignored);
-	(void)r;
+	/* Whoever read the lines may have gone (a closed pipe), or the disk is full: that ends no training; bd_program_end fails at its end. */
+	struct bd_error error = { 0 };
+	if (bd_json_print_line(stdout, object, &error) < 0 && !report->lost_lines) {
+		report->lost_lines = true;
+		bd_training_report_say(report, "%s; training goes on without complete lines", error.text);
+	}
 }
 
 static double share(uint64_t part_ns, uint64_t whole_ns)
