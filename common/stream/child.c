@@ -154,7 +154,7 @@ int bd_child_start(const struct bd_daemon_options *options, struct bd_child *ret
 		close(pair[0]);
 		return result;
 	}
-	result = bd_session_start_take(pair[0], false, &child.session, error);
+	result = bd_session_start_take(pair[0], false, 0, &child.session, error);
 	if (result < 0) {
 		child.session.socket = -1;
 		bd_child_finish(&child, false);

@@ -11,6 +11,7 @@
 #define FORK_MARK_BYTES 4096
 /* What paged answers may add up to: a daemon that says "more" for ever must not fill this process. */
 #define MAX_STREAMS 100000
+#define MAX_DATASETS 100000
 #define MAX_METRICS_BYTES (64u << 20)
 
 bool bd_client_is_forked(const struct bd_client *client)
@@ -60,14 +61,20 @@ static int copy_options(struct bd_client *client, const char *socket_path, const
 
 int bd_client_open_session(struct bd_client *client, bool interruptible, struct bd_session *ret_session, struct bd_error *error)
 {
+	return bd_client_open_session_until(client, interruptible, 0, ret_session, error);
+}
+
+int bd_client_open_session_until(struct bd_client *client, bool interruptible, uint64_t deadline_ns, struct bd_session *ret_session,
+                                 struct bd_error *error)
+{
 	int socket = -1, result;
 	if (client->socket_path) {
-		result = bd_session_connect(client->socket_path, &socket, error);
-		return result < 0 ? result : bd_session_start_take(socket, interruptible, ret_session, error);
+		result = bd_session_connect(client->socket_path, deadline_ns, &socket, error);
+		return result < 0 ? result : bd_session_start_take(socket, interruptible, deadline_ns, ret_session, error);
 	}
 	result = client->child.pid ? bd_child_connect(&client->child, &socket, error) : -ECONNRESET;
 	if (result == 0)
-		result = bd_session_start_take(socket, interruptible, ret_session, error);
+		result = bd_session_start_take(socket, interruptible, deadline_ns, ret_session, error);
 	/* Anything else, no descriptors left for one, is no reason to end a daemon that serves other streams. */
 	if (result != -ECONNRESET && result != -EPIPE)
 		return result;
@@ -76,7 +83,13 @@ int bd_client_open_session(struct bd_client *client, bool interruptible, struct 
 	result = bd_child_start(&client->options, &client->child, error);
 	if (result == 0)
 		result = bd_child_connect(&client->child, &socket, error);
-	return result < 0 ? result : bd_session_start_take(socket, interruptible, ret_session, error);
+	return result < 0 ? result : bd_session_start_take(socket, interruptible, deadline_ns, ret_session, error);
+}
+
+/* 0: none. */
+static uint64_t answer_deadline(const struct bd_client *client)
+{
+	return client->options.answer_timeout_ms ? bd_deadline_after_ms((int)client->options.answer_timeout_ms) : 0;
 }
 
 int bd_client_connect(const char *socket_path, const struct bd_daemon_options *options, struct bd_client **ret_client,
@@ -91,7 +104,7 @@ int bd_client_connect(const char *socket_path, const struct bd_daemon_options *o
 		result = copy_options(client, socket_path, options, error);
 	struct bd_session probe;
 	if (result == 0 && client->socket_path) {
-		result = bd_client_open_session(client, false, &probe, error);
+		result = bd_client_open_session_until(client, false, answer_deadline(client), &probe, error);
 		if (result == 0)
 			bd_session_finish(&probe, false);
 	} else if (result == 0) {
@@ -133,7 +146,7 @@ static int ask(struct bd_client *client, uint16_t question, uint16_t answer, Pro
 	struct bd_session session;
 	int result = bd_client_check_fork(client, error);
 	if (result == 0)
-		result = bd_client_open_session(client, false, &session, error);
+		result = bd_client_open_session_until(client, false, answer_deadline(client), &session, error);
 	if (result < 0)
 		return result;
 	result = bd_session_ask(&session, question, NULL, answer, ret_message, error);
@@ -164,11 +177,37 @@ int bd_client_drain(struct bd_client *client, uint32_t *ret_streams, struct bd_e
 	return 0;
 }
 
+int bd_client_drain_wait(struct bd_client *client, void (*begun)(void *context, uint32_t streams), void *context,
+                         struct bd_error *error)
+{
+	struct bd_session session;
+	ProtobufCMessage *message;
+	int result = bd_client_check_fork(client, error);
+	if (result == 0)
+		result = bd_client_open_session(client, true, &session, error);
+	if (result < 0)
+		return result;
+	result = bd_session_ask(&session, BATCHD__TYPE__TYPE_DRAIN_WAIT, NULL, BATCHD__TYPE__TYPE_DRAINING, &message, error);
+	if (result == 0) {
+		if (begun)
+			begun(context, ((const Batchd__Status *)message)->streams);
+		bd_wire_free(message);
+	}
+	/* The connection ends with the daemon, which may say before that it goes. */
+	while (result == 0) {
+		struct bd_packet packet;
+		result = bd_session_receive(&session, BD_SESSION_FOR_EVER, &packet, error);
+	}
+	bd_session_finish(&session, false);
+	return result == -ECONNRESET ? 0 : result;
+}
+
 /* A list or text that comes in pages; add() takes one page and says whether more follow. */
 struct pages {
 	struct bd_stream_info *streams;
+	struct bd_dataset_info *datasets;
 	char *text;
-	size_t count; /* of streams, or bytes of text */
+	size_t count; /* of streams or datasets, or bytes of text */
 };
 
 static int add_streams(struct pages *pages, const Batchd__Streams *page, bool *ret_more, struct bd_error *error)
@@ -185,6 +224,24 @@ static int add_streams(struct pages *pages, const Batchd__Streams *page, bool *r
 	pages->streams = streams;
 	for (size_t i = 0; i < page->n_streams; i++)
 		bd_stream_info_from_message(page->streams[i], &streams[pages->count++]);
+	*ret_more = page->more;
+	return 0;
+}
+
+static int add_datasets(struct pages *pages, const Batchd__Datasets *page, bool *ret_more, struct bd_error *error)
+{
+	if (page->n_datasets == 0) {
+		*ret_more = false;
+		return 0;
+	}
+	struct bd_dataset_info *datasets = pages->count + page->n_datasets > MAX_DATASETS
+	                                           ? NULL
+	                                           : realloc(pages->datasets, (pages->count + page->n_datasets) * sizeof *datasets);
+	if (!datasets)
+		return bd_error_set(error, -ENOMEM, "too many datasets for the memory");
+	pages->datasets = datasets;
+	for (size_t i = 0; i < page->n_datasets; i++)
+		bd_dataset_info_from_message(page->datasets[i], &datasets[pages->count++]);
 	*ret_more = page->more;
 	return 0;
 }
@@ -207,7 +264,7 @@ static int ask_pages(struct bd_client *client, uint16_t question, uint16_t answe
 	struct bd_session session;
 	int result = bd_client_check_fork(client, error);
 	if (result == 0)
-		result = bd_client_open_session(client, false, &session, error);
+		result = bd_client_open_session_until(client, false, answer_deadline(client), &session, error);
 	if (result < 0)
 		return result;
 	bool more = true;
@@ -219,8 +276,12 @@ static int ask_pages(struct bd_client *client, uint16_t question, uint16_t answe
 		result = bd_session_ask(&session, question, &page.base, answer, &message, error);
 		if (result < 0)
 			break;
-		result = answer == BATCHD__TYPE__TYPE_STREAMS ? add_streams(pages, (const Batchd__Streams *)message, &more, error)
-		                                              : add_text(pages, (const Batchd__Metrics *)message, &more, error);
+		if (answer == BATCHD__TYPE__TYPE_STREAMS)
+			result = add_streams(pages, (const Batchd__Streams *)message, &more, error);
+		else if (answer == BATCHD__TYPE__TYPE_DATASETS)
+			result = add_datasets(pages, (const Batchd__Datasets *)message, &more, error);
+		else
+			result = add_text(pages, (const Batchd__Metrics *)message, &more, error);
 		bd_wire_free(message);
 	}
 	bd_session_finish(&session, false);
@@ -249,5 +310,18 @@ int bd_client_metrics(struct bd_client *client, char **ret_text, struct bd_error
 		return result;
 	}
 	*ret_text = pages.text;
+	return 0;
+}
+
+int bd_client_datasets(struct bd_client *client, struct bd_dataset_info **ret_datasets, size_t *ret_count, struct bd_error *error)
+{
+	struct pages pages = { .count = 0 };
+	int result = ask_pages(client, BATCHD__TYPE__TYPE_ASK_DATASETS, BATCHD__TYPE__TYPE_DATASETS, &pages, error);
+	if (result < 0) {
+		free(pages.datasets);
+		return result;
+	}
+	*ret_datasets = pages.datasets;
+	*ret_count = pages.count;
 	return 0;
 }

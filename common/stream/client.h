@@ -24,6 +24,10 @@ bool bd_client_is_forked(const struct bd_client *client);
 BD_MUST_CHECK int bd_client_open_session(struct bd_client *client, bool interruptible, struct bd_session *ret_session,
                                          struct bd_error *error);
 
+/* The same; deadline_ns: of struct bd_session, for connecting, greeting and all questions. */
+BD_MUST_CHECK int bd_client_open_session_until(struct bd_client *client, bool interruptible, uint64_t deadline_ns,
+                                               struct bd_session *ret_session, struct bd_error *error);
+
 /* -ECHILD with its text. */
 BD_MUST_CHECK int bd_client_check_fork(const struct bd_client *client, struct bd_error *error);
 

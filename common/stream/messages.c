@@ -259,6 +259,11 @@ void bd_stream_info_from_message(const Batchd__StreamInfo *message, struct bd_st
 	COPY_TEXT(info.user, message->user);
 	COPY_TEXT(info.state, message->state);
 	COPY_TEXT(info.bottleneck, message->bottleneck);
+	for (size_t i = 0; i < message->n_members && info.member_count < BD_STREAM_MEMBERS; i++) {
+		info.members[info.member_count].pid = message->members[i]->pid;
+		COPY_TEXT(info.members[info.member_count].user, message->members[i]->user);
+		info.member_count++;
+	}
 	if (message->position) {
 		info.epoch = message->position->epoch;
 		info.position = message->position->batch;
@@ -269,6 +274,14 @@ void bd_stream_info_from_message(const Batchd__StreamInfo *message, struct bd_st
 		COPY_TEXT(info.share_group, message->spec->share_group);
 		COPY_TEXT(info.shuffle, bd_shuffle_name((enum bd_shuffle)message->spec->shuffle));
 	}
+	*ret_info = info;
+}
+
+void bd_dataset_info_from_message(const Batchd__Dataset *message, struct bd_dataset_info *ret_info)
+{
+	struct bd_dataset_info info = { .name = "" };
+	COPY_TEXT(info.name, message->name);
+	COPY_TEXT(info.file, message->file);
 	*ret_info = info;
 }
 

@@ -38,6 +38,7 @@ void bd_owned_schema_finish(struct bd_owned_schema *owned);
 
 /* spec: out of info->spec. */
 void bd_stream_info_from_message(const Batchd__StreamInfo *message, struct bd_stream_info *ret_info);
+void bd_dataset_info_from_message(const Batchd__Dataset *message, struct bd_dataset_info *ret_info);
 void bd_status_from_message(const Batchd__Status *message, struct bd_daemon_status *ret_status);
 
 #endif

@@ -21,7 +21,21 @@ uint64_t bd_deadline_after_ms(int milliseconds)
 	return milliseconds < 0 ? BD_SESSION_FOR_EVER : bd_now_ns() + (uint64_t)milliseconds * 1000000;
 }
 
-int bd_session_connect(const char *path, int *ret_socket, struct bd_error *error)
+/* What is left until the deadline holds for connect and for sends; receives wait with ppoll. */
+static void limit_sends(int socket, uint64_t deadline_ns)
+{
+	uint64_t now_ns = bd_now_ns(), left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 1;
+	struct timeval left = { .tv_sec = (time_t)(left_ns / 1000000000),
+		                .tv_usec = (suseconds_t)(left_ns % 1000000000 / 1000 + 1) };
+	(void)setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &left, sizeof left);
+}
+
+static int no_answer(struct bd_error *error)
+{
+	return bd_error_set(error, -ETIMEDOUT, "the daemon does not answer: it is stopped, or its host is overloaded");
+}
+
+int bd_session_connect(const char *path, uint64_t deadline_ns, int *ret_socket, struct bd_error *error)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	if (strlen(path) >= sizeof address.sun_path)
@@ -30,6 +44,8 @@ int bd_session_connect(const char *path, int *ret_socket, struct bd_error *error
 	int fd = bd_descriptor_take(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
 	if (fd < 0)
 		return bd_error_set(error, -errno, "socket: %s", strerror(errno));
+	if (deadline_ns)
+		limit_sends(fd, deadline_ns);
 	int result;
 	do
 		result = connect(fd, (const struct sockaddr *)&address, sizeof address);
@@ -41,6 +57,11 @@ int bd_session_connect(const char *path, int *ret_socket, struct bd_error *error
 	int code = -errno;
 	struct stat status;
 	close(fd);
+	if (code == -EAGAIN) { /* with SO_SNDTIMEO: its queue of connections is full and nobody takes one */
+		code = no_answer(error);
+		bd_error_prefix(error, "socket %s", path);
+		return code;
+	}
 	if (stat(path, &status) == 0 && !S_ISSOCK(status.st_mode))
 		return bd_error_set(error, code, "socket %s: is no socket, but a %s", path,
 		                    S_ISDIR(status.st_mode) ? "folder" : "file");
@@ -83,11 +104,14 @@ static int greet(struct bd_session *session, struct bd_error *error)
 	return result;
 }
 
-int bd_session_start_take(int socket, bool interruptible, struct bd_session *ret_session, struct bd_error *error)
+int bd_session_start_take(int socket, bool interruptible, uint64_t deadline_ns, struct bd_session *ret_session,
+                          struct bd_error *error)
 {
-	struct bd_session session = {
-		.socket = socket, .state = BD_WIRE_NEW, .interruptible = interruptible, .buffer = malloc(BD_WIRE_MAX_BYTES)
-	};
+	struct bd_session session = { .socket = socket,
+		                      .state = BD_WIRE_NEW,
+		                      .interruptible = interruptible,
+		                      .deadline_ns = deadline_ns,
+		                      .buffer = malloc(BD_WIRE_MAX_BYTES) };
 	int result = session.buffer ? greet(&session, error) : bd_error_set(error, -ENOMEM, "out of memory");
 	if (result < 0)
 		bd_session_finish(&session, false);
@@ -169,7 +193,7 @@ int bd_session_error(const struct bd_packet *packet, struct bd_error *error)
 int bd_session_ask(struct bd_session *session, uint16_t question, const ProtobufCMessage *message, uint16_t answer,
                    ProtobufCMessage **ret_message, struct bd_error *error)
 {
-	uint64_t deadline_ns = bd_now_ns() + BD_SESSION_ANSWER_NS;
+	uint64_t deadline_ns = session->deadline_ns ? session->deadline_ns : bd_now_ns() + BD_SESSION_ANSWER_NS;
 	int result = bd_session_send(session, question, message, error);
 	/* A daemon that refuses may have said why and gone before it read the question. */
 	if (result < 0 && result != -EPIPE && result != -ECONNRESET)
@@ -177,6 +201,8 @@ int bd_session_ask(struct bd_session *session, uint16_t question, const Protobuf
 	for (;;) {
 		struct bd_packet packet;
 		result = bd_session_receive(session, deadline_ns, &packet, error);
+		if (result == -EAGAIN)
+			return no_answer(error);
 		if (result < 0)
 			return result;
 		if (packet.type == BATCHD__TYPE__TYPE_ERROR)

@@ -18,16 +18,18 @@ struct bd_session {
 	int socket; /* -1: closed */
 	enum bd_wire_state state;
 	bool interruptible; /* a signal ends a wait with -EINTR */
+	uint64_t deadline_ns; /* of all its questions together, CLOCK_MONOTONIC; 0: BD_SESSION_ANSWER_NS for each */
 	char daemon_version[32];
 	uint64_t daemon_pid;
 	uint8_t *buffer; /* of the packet received last */
 };
 
-/* Connects to a listening socket. -ENOENT, -ECONNREFUSED: nobody listens there, and the text says so. */
-BD_MUST_CHECK int bd_session_connect(const char *path, int *ret_socket, struct bd_error *error);
+/* Connects to a listening socket; deadline_ns as in the struct: a stopped daemon whose queue is full would block. -ETIMEDOUT; -ENOENT, -ECONNREFUSED: nobody listens there, and the text says so. */
+BD_MUST_CHECK int bd_session_connect(const char *path, uint64_t deadline_ns, int *ret_socket, struct bd_error *error);
 
 /* Takes the connected socket and greets: HELLO, WELCOME. After a failure the socket is closed and nothing is owed. */
-BD_MUST_CHECK int bd_session_start_take(int socket, bool interruptible, struct bd_session *ret_session, struct bd_error *error);
+BD_MUST_CHECK int bd_session_start_take(int socket, bool interruptible, uint64_t deadline_ns, struct bd_session *ret_session,
+                                        struct bd_error *error);
 
 /* Ends the connection for forked copies of the socket too, unless `forked`: this process is such a copy. Idempotent. */
 void bd_session_finish(struct bd_session *session, bool forked);

@@ -44,12 +44,15 @@ static const struct bd_wire_rule rules[] = {
 	RULE(ASK_METRICS, C, ALL_BUT_NEW, 0, SMALL, &batchd__ask__descriptor),
 	RULE(METRICS, D, ALL_BUT_NEW, 0, WHOLE, &batchd__metrics__descriptor),
 	RULE(ASK_STATISTICS, C, WITH_STREAM, 0, 0, NULL),
-	RULE(STATISTICS, D, WITH_STREAM, 0, 2 * SMALL, &batchd__stream_info__descriptor),
+	RULE(STATISTICS, D, WITH_STREAM, 0, 4 * SMALL, &batchd__stream_info__descriptor),
 	RULE(ASK_QUARANTINE, C, WITH_STREAM, 0, SMALL, &batchd__ask__descriptor),
 	RULE(QUARANTINE, D, WITH_STREAM, 0, WHOLE, &batchd__quarantine__descriptor),
 	RULE(DRAIN, C, BD_WIRE_READY, 0, 0, NULL),
 	RULE(DRAINING, D, BD_WIRE_READY, 0, SMALL, &batchd__status__descriptor),
 	RULE(ADOPT, C, BD_WIRE_READY, 1, 0, NULL),
+	RULE(ASK_DATASETS, C, ALL_BUT_NEW, 0, SMALL, &batchd__ask__descriptor),
+	RULE(DATASETS, D, ALL_BUT_NEW, 0, WHOLE, &batchd__datasets__descriptor),
+	RULE(DRAIN_WAIT, C, BD_WIRE_READY, 0, 0, NULL),
 };
 
 const struct bd_wire_rule *bd_wire_rule(uint16_t type)

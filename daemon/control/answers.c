@@ -32,6 +32,7 @@ int bd_answer_status(struct bd_control_session *session, uint16_t type)
 /* ---- streams ---- */
 
 struct info {
+	Batchd__Member members[BD_STREAM_MEMBERS], *member_pointers[BD_STREAM_MEMBERS];
 	Batchd__StreamInfo message;
 	Batchd__StreamSpec spec;
 	Batchd__Position position;
@@ -74,6 +75,15 @@ static void fill_info(struct bd_live *live, struct info *info)
 	message->cache_misses = statistics.cache_misses;
 	message->records_per_s = statistics.records_per_s;
 	message->daemon_peak_rss_bytes = bd_peak_rss_bytes();
+	message->members = info->member_pointers;
+	for (const struct bd_member *member = live->members; member && message->n_members < BD_STREAM_MEMBERS;
+	     member = member->next) {
+		Batchd__Member *entry = info->member_pointers[message->n_members] = &info->members[message->n_members];
+		batchd__member__init(entry);
+		entry->pid = (uint64_t)((const struct bd_control_session *)member->context)->peer.pid;
+		entry->user = live->user; /* a group is one user's */
+		message->n_members++;
+	}
 }
 
 static bool sees_all(const struct bd_control_session *session)
@@ -123,6 +133,35 @@ void bd_answer_statistics(struct bd_control_session *session)
 	struct info info;
 	fill_info(session->member->live, &info);
 	int result = bd_control_session_send(session, BATCHD__TYPE__TYPE_STATISTICS, &info.message.base);
+	(void)result; /* closed then */
+}
+
+/* ---- datasets ---- */
+
+void bd_answer_datasets(struct bd_control_session *session, const Batchd__Ask *ask)
+{
+	const struct bd_config *config = &session->server->config;
+	Batchd__Dataset infos[PAGE_ENTRIES], *entries[PAGE_ENTRIES];
+	Batchd__Datasets message = BATCHD__DATASETS__INIT;
+	message.datasets = entries;
+	uint64_t number = 0;
+	size_t bytes = 0;
+	for (size_t i = 0; i < config->dataset_count; i++) {
+		const struct bd_config_dataset *dataset = &config->datasets[i];
+		if (!bd_access_list_allows(&dataset->allow, &session->peer) || number++ < ask->from)
+			continue;
+		Batchd__Dataset *info = &infos[message.n_datasets];
+		batchd__dataset__init(info);
+		info->name = dataset->name;
+		info->file = dataset->file;
+		bytes += batchd__dataset__get_packed_size(info) + 8;
+		if (message.n_datasets == PAGE_ENTRIES || (message.n_datasets && bytes > BD_WIRE_PAGE_BYTES)) {
+			message.more = true;
+			break;
+		}
+		entries[message.n_datasets++] = info;
+	}
+	int result = bd_control_session_send(session, BATCHD__TYPE__TYPE_DATASETS, &message.base);
 	(void)result; /* closed then */
 }
 

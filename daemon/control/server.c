@@ -148,15 +148,29 @@ void bd_server_stream_gone(struct bd_server *server)
 		bd_server_stop(server);
 }
 
-void bd_server_drain(struct bd_server *server, const char *by)
+static void limit_drain(struct bd_server *server, bool waits)
 {
-	if (server->draining)
+	if (waits)
+		uv_timer_stop(&server->drain_timer);
+	else
+		uv_timer_start(&server->drain_timer, on_drain_timer, BD_DRAIN_MS, 0);
+}
+
+void bd_server_drain(struct bd_server *server, const char *by, bool waits)
+{
+	if (server->draining) {
+		limit_drain(server, waits);
 		return;
+	}
 	server->draining = true;
 	bd_service_stopping();
-	bd_log(BD_LOG_INFO, "draining (%s): %u streams go on for at most %d s", by, server->streams.count, BD_DRAIN_MS / 1000);
+	if (waits)
+		bd_log(BD_LOG_INFO, "draining (%s): %u streams go on until they end", by, server->streams.count);
+	else
+		bd_log(BD_LOG_INFO, "draining (%s): %u streams go on for at most %d s", by, server->streams.count,
+		       BD_DRAIN_MS / 1000);
 	close_listener(server);
-	uv_timer_start(&server->drain_timer, on_drain_timer, BD_DRAIN_MS, 0);
+	limit_drain(server, waits);
 	bd_server_stream_gone(server);
 }
 
@@ -197,7 +211,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	else if (server->draining)
 		bd_server_stop(server);
 	else
-		bd_server_drain(server, number == SIGTERM ? "SIGTERM" : "SIGINT");
+		bd_server_drain(server, number == SIGTERM ? "SIGTERM" : "SIGINT", false);
 }
 
 static void on_watchdog(uv_timer_t *timer)

@@ -82,8 +82,8 @@ void bd_server_finish(struct bd_server *server);
 
 /* ---- for sessions ---- */
 
-/* `by` for the log. Idempotent. */
-void bd_server_drain(struct bd_server *server, const char *by);
+/* `by` for the log. waits: the streams that run have no time limit; a later call may give them one, or take it. */
+void bd_server_drain(struct bd_server *server, const char *by, bool waits);
 
 /* Cuts all sessions and ends the loop. */
 void bd_server_stop(struct bd_server *server);

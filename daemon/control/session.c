@@ -192,7 +192,7 @@ static bool may_drain(const struct bd_control_session *session)
 	return session->server->is_private || session->peer.uid == 0 || session->peer.uid == geteuid();
 }
 
-static void receive_drain(struct bd_control_session *session)
+static void receive_drain(struct bd_control_session *session, bool waits)
 {
 	struct bd_error error;
 	int result;
@@ -201,7 +201,7 @@ static void receive_drain(struct bd_control_session *session)
 		result = bd_control_session_send_error(session, &error);
 	} else {
 		result = bd_answer_status(session, BATCHD__TYPE__TYPE_DRAINING);
-		bd_server_drain(session->server, "a client");
+		bd_server_drain(session->server, "a client", waits);
 	}
 	(void)result; /* closed then */
 }
@@ -237,6 +237,9 @@ static bool dispatch_message(struct bd_control_session *session, uint16_t type, 
 	case BATCHD__TYPE__TYPE_ASK_METRICS:
 		bd_answer_metrics(session, (Batchd__Ask *)message);
 		return false;
+	case BATCHD__TYPE__TYPE_ASK_DATASETS:
+		bd_answer_datasets(session, (Batchd__Ask *)message);
+		return false;
 	case BATCHD__TYPE__TYPE_ASK_QUARANTINE:
 		bd_answer_quarantine(session, (Batchd__Ask *)message);
 		return false;
@@ -261,7 +264,8 @@ static void dispatch(struct bd_control_session *session, const struct bd_packet 
 		bd_answer_statistics(session);
 		return;
 	case BATCHD__TYPE__TYPE_DRAIN:
-		receive_drain(session);
+	case BATCHD__TYPE__TYPE_DRAIN_WAIT:
+		receive_drain(session, packet->type == BATCHD__TYPE__TYPE_DRAIN_WAIT);
 		return;
 	case BATCHD__TYPE__TYPE_ADOPT:
 		receive_adopt(session, packet->descriptors[0]);

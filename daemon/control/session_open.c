@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "common/base/units.h"
 #include "common/record/dataset.h"
 #include "common/stream/messages.h"
 #include "common/stream/spec.h"
@@ -209,6 +210,25 @@ static void on_job_done(void *context, struct bd_open_result *opened)
 	session->open = NULL;
 }
 
+/* With the nearest of those that this user may use. */
+static int refuse_name(const struct bd_control_session *session, const char *name, struct bd_error *error)
+{
+	const struct bd_config *config = &session->server->config;
+	const char **names = calloc(config->dataset_count + 1, sizeof *names);
+	for (size_t i = 0, count = 0; names && i < config->dataset_count; i++)
+		if (bd_access_list_allows(&config->datasets[i].allow, &session->peer))
+			names[count++] = config->datasets[i].name;
+	const char *nearest = names ? bd_nearest_word(name, names) : NULL;
+	if (nearest)
+		bd_error_set(error, -ENOENT, "no dataset '%s' is configured here; did you mean '%s'?", name, nearest);
+	else
+		bd_error_set(error, -ENOENT,
+		             "no dataset '%s' is configured here; name one of the daemon's (batchctl datasets), or a dataset file",
+		             name);
+	free(names);
+	return -ENOENT;
+}
+
 /* A name of the configuration, a dataset file's path, or a text: what is to be read, and whether the peer's own rights count. */
 static int choose_dataset(struct bd_control_session *session, const Batchd__Open *open, struct bd_open_request *ret_request,
                           struct bd_error *error)
@@ -233,9 +253,7 @@ static int choose_dataset(struct bd_control_session *session, const Batchd__Open
 	} else {
 		const struct bd_config_dataset *dataset = bd_config_find_dataset(config, open->dataset);
 		if (!dataset)
-			return bd_error_set(error, -ENOENT,
-			                    "no dataset '%s' is configured here; name one of the daemon's, or a dataset file",
-			                    open->dataset);
+			return refuse_name(session, open->dataset, error);
 		if (!bd_access_list_allows(&dataset->allow, &session->peer))
 			return bd_error_set(
 				error, -EACCES,

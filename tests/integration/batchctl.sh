@@ -140,15 +140,50 @@ done
 expect 0 "$batchctl" streams --connect "$socket" --json
 holds out '"dataset":"small"' '"user":"' '"skipped":0' '"bottleneck":"' '"state":"running"'
 expect 0 "$batchctl" top --connect "$socket" --frames 2 --interval 100ms
-holds err 'records/s' 'small'
+holds out 'records/s' 'small' "processes: $reader ("
+# Without a terminal it ends by itself; no line is wider than a terminal.
+expect 0 "$batchctl" top --connect "$socket"
+holds out 'records/s'
+[ "$(wc -L <"$WORK/out")" -le 80 ] || fail "top: a line of $(wc -L <"$WORK/out") columns"
+
+# ---- what a daemon serves by name, and where it is ----
+
+expect 0 "$batchctl" datasets --connect "$socket"
+holds out 'small' "$WORK"
+expect 0 "$batchctl" datasets --connect "$socket" --json
+holds out '{"name":"small","file":"'
+expect 1 "$batchctl" read smal --connect "$socket"
+holds err "no dataset 'smal' is configured here; did you mean 'small'?"
+export BATCHD_SERVICE_SOCKET=$socket
+expect 0 "$batchctl" status
+expect 0 "$batchctl" read small --batch 2 --quiet
+expect 1 "$batchctl" read "$data" --memory 1KiB --quiet # a file has a private daemon all the same
+holds err 'memory'
+for command in read bench; do
+	expect 1 "$batchctl" $command small --memory 64MiB
+	holds err '--memory is of a private daemon'
+	expect 1 "$batchctl" $command small --threads 1 --connect "$socket"
+	holds err '--threads is of a private daemon'
+done
+unset BATCHD_SERVICE_SOCKET
+expect 1 env BATCHD_SERVICE_SOCKET="$WORK/none.sock" "$batchctl" status
+holds err 'no daemon is named'
+
+# ---- a daemon that is stopped: an answer or an error, never neither ----
+
+kill -STOP $daemon
+expect 1 timeout 60 "$batchctl" status --connect "$socket"
+holds err 'the daemon does not answer'
+kill -CONT $daemon
+expect 0 "$batchctl" status --connect "$socket"
 expect 0 "$batchctl" metrics --connect "$socket"
 holds out '# TYPE '
 kill -INT $reader
 status=0
 wait $reader || status=$?
 [ $status = 130 ] || fail "read ended with $status after SIGINT"
-expect 0 "$batchctl" drain --connect "$socket" --json
-holds out '"draining":true'
+expect 0 "$batchctl" drain --connect "$socket" --wait --json
+holds out '"draining":true' '"ended":true'
 status=0
 wait $daemon || status=$?
 [ $status = 0 ] || fail "the drained daemon ended with $status"

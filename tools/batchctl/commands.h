@@ -14,6 +14,7 @@ int bd_command_metrics(int argc, char **argv);
 int bd_command_bench(int argc, char **argv);
 int bd_command_preview(int argc, char **argv);
 int bd_command_top(int argc, char **argv);
+int bd_command_datasets(int argc, char **argv);
 int bd_command_drain(int argc, char **argv);
 int bd_command_read(int argc, char **argv);
 

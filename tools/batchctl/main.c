@@ -6,6 +6,7 @@
 static const struct bd_subcommand commands[] = {
 	{ "status", "the daemon: version, uptime, memory", bd_command_status },
 	{ "streams", "its streams: rates, fill, who waits for what", bd_command_streams },
+	{ "datasets", "what it serves by name", bd_command_datasets },
 	{ "top", "the same, live, with the last minute", bd_command_top },
 	{ "metrics", "its metrics in Prometheus' text format", bd_command_metrics },
 	{ "preview", "a contact sheet of decoded pictures with their labels", bd_command_preview },

@@ -9,7 +9,11 @@
 #include "common/base/file.h"
 #include "common/base/progress.h"
 #include "common/base/yaml.h"
+#include "common/stream/daemon_socket.h"
 #include "tools/batchctl/commands.h"
+
+/* A question is answered or fails within 5 s, whatever state the daemon is in. */
+#define ANSWER_MS 4800
 
 static volatile sig_atomic_t interrupted;
 
@@ -43,31 +47,38 @@ int bd_target_failed(const struct bd_error *error)
 struct bd_option_group bd_target_init(struct bd_target *target, bool with_private)
 {
 	*target = (struct bd_target){ .connect = NULL };
-	target->options[0] = (struct bd_option){ .name = "connect",
-		                                 .kind = BD_OPTION_TEXT,
-		                                 .value = &target->connect,
-		                                 .argument = "SOCKET",
-		                                 .help = "the running daemon's socket (default: $BATCHD_SOCKET)" };
+	target->options[0] = (struct bd_option){
+		.name = "connect",
+		.kind = BD_OPTION_TEXT,
+		.value = &target->connect,
+		.argument = "SOCKET",
+		.help = "the running daemon's socket (default: $BATCHD_SOCKET, else the service's)"
+	};
 	target->options[1] = (struct bd_option){ .name = "memory",
 		                                 .kind = BD_OPTION_SIZE,
 		                                 .value = &target->memory_bytes,
 		                                 .argument = "SIZE",
+		                                 .given = &target->memory_given,
 		                                 .help = "of a private daemon" };
 	target->options[2] = (struct bd_option){ .name = "threads",
 		                                 .kind = BD_OPTION_U64,
 		                                 .value = &target->threads,
 		                                 .argument = "N",
 		                                 .help = "of a private daemon; 0: one a core",
+		                                 .given = &target->threads_given,
 		                                 .maximum = 1024 };
 	return (struct bd_option_group){ .title = "Daemon", .options = target->options, .count = with_private ? 3 : 1 };
 }
 
 int bd_target_connect_running(const struct bd_target *target, struct bd_client **ret_client, struct bd_error *error)
 {
-	const char *socket = target->connect ? target->connect : getenv("BATCHD_SOCKET");
-	if (!socket || !socket[0])
-		return bd_error_set(error, -EINVAL, "no daemon is named: use --connect SOCKET or set BATCHD_SOCKET");
-	return bd_client_connect(socket, NULL, ret_client, error);
+	const char *socket = bd_daemon_socket(target->connect);
+	const struct bd_daemon_options options = { .answer_timeout_ms = ANSWER_MS };
+	if (!socket)
+		return bd_error_set(error, -EINVAL,
+		                    "no daemon is named, and none is at " BD_SERVICE_SOCKET
+		                    ": use --connect SOCKET or set BATCHD_SOCKET");
+	return bd_client_connect(socket, &options, ret_client, error);
 }
 
 static void show_opening(void *context, const char *what, uint64_t done, uint64_t total)
@@ -76,7 +87,7 @@ static void show_opening(void *context, const char *what, uint64_t done, uint64_
 	/* After the first opening this means that the daemon went away: one line is enough. */
 	if (target->opened) {
 		if (!target->quiet && !target->away)
-			fputs(BD_BATCHCTL ": the daemon is away; connecting again\n", stderr);
+			fputs(BD_BATCHCTL ": the daemon is away; waiting for it, Ctrl-C ends\n", stderr);
 		target->away = true;
 		return;
 	}
@@ -108,14 +119,28 @@ void bd_target_drop_text(struct bd_target *target)
 	target->text = NULL;
 }
 
+/* Options that would do nothing. */
+static int check_private(const struct bd_target *target, const char *socket, struct bd_error *error)
+{
+	if (!socket || (!target->memory_given && !target->threads_given))
+		return 0;
+	return bd_error_set(
+		error, -EINVAL,
+		"--%s is of a private daemon, and the daemon at %s runs already: leave it out, or --connect and BATCHD_SOCKET",
+		target->memory_given ? "memory" : "threads", socket);
+}
+
 int bd_target_open(struct bd_target *target, const char *dataset, const struct bd_stream_spec *spec, bool quiet,
                    struct bd_stream **ret_stream, struct bd_error *error)
 {
 	struct bd_daemon_options options = { .memory_bytes = target->memory_bytes, .threads = (uint32_t)target->threads };
 	struct bd_stream_request request;
 	int result = bd_target_read_text(target, dataset, error);
+	const char *socket = bd_daemon_socket_of(target->connect, dataset);
 	if (result == 0)
-		result = bd_client_connect(target->connect, &options, &target->client, error);
+		result = check_private(target, socket, error);
+	if (result == 0)
+		result = bd_client_connect(socket, &options, &target->client, error);
 	if (result < 0)
 		return result;
 	bd_stream_request_init(&request);

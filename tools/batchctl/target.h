@@ -17,6 +17,7 @@ struct bd_progress;
 struct bd_target {
 	const char *connect;
 	uint64_t memory_bytes, threads;
+	bool memory_given, threads_given; /* refused where a running daemon is used */
 	struct bd_option options[BD_TARGET_OPTION_COUNT];
 	struct bd_client *client; /* between open and close */
 	/* What is shown while a stream is opened, or opened again: lives as long as the streams. */

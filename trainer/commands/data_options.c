@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/stream/daemon_socket.h"
 #include "trainer/learning/feed.h"
 #include "trainer/model/data_match.h"
 
@@ -23,6 +24,7 @@ void bd_data_options_init(struct bd_data_options *options)
 		{ .name = "memory",
 		  .kind = BD_OPTION_SIZE,
 		  .value = &options->memory_bytes,
+		  .given = &options->memory_given,
 		  .argument = "SIZE",
 		  .help = "memory of the private daemon (train: also of --cache-features)" },
 		{ .name = "threads",
@@ -39,10 +41,18 @@ void bd_data_options_init(struct bd_data_options *options)
 	memcpy(options->options, table, sizeof table);
 }
 
-int bd_data_options_connect(const struct bd_data_options *options, struct bd_client **ret_client, struct bd_error *error)
+int bd_data_options_connect(const struct bd_data_options *options, const char *dataset, struct bd_client **ret_client,
+                            struct bd_error *error)
 {
 	const struct bd_daemon_options daemon = { .memory_bytes = options->memory_bytes, .threads = (uint32_t)options->threads };
-	return bd_client_connect(options->connect, &daemon, ret_client, error);
+	const char *socket = bd_daemon_socket_of(options->connect, dataset);
+	if (socket && options->memory_given && !options->keeps_features)
+		return bd_error_set(
+			error, -EINVAL,
+			"--memory is of a private daemon, and the daemon at %s runs already: leave it out, or --connect and "
+			"BATCHD_SOCKET",
+			socket);
+	return bd_client_connect(socket, &daemon, ret_client, error);
 }
 
 int bd_data_options_match(const struct bd_data_options *options, const struct bd_data_match *match, const char *dataset,

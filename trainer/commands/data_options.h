@@ -20,14 +20,18 @@ struct bd_data_options {
 	const char *connect;
 	uint64_t memory_bytes;
 	uint64_t threads;
-	bool allow_other_preprocessing;
+	bool memory_given, allow_other_preprocessing;
+	bool keeps_features; /* set by train: --memory also has another use */
 	struct bd_option options[BD_DATA_OPTION_COUNT];
 };
 
 void bd_data_options_init(struct bd_data_options *options);
 
-/* Close with bd_client_close. */
-BD_MUST_CHECK int bd_data_options_connect(const struct bd_data_options *options, struct bd_client **ret_client,
+/*
+ * dataset: the one that is to be read, since a name that is no file goes to the service's daemon by itself. -EINVAL: --memory for a
+ * daemon that runs already. Close with bd_client_close.
+ */
+BD_MUST_CHECK int bd_data_options_connect(const struct bd_data_options *options, const char *dataset, struct bd_client **ret_client,
                                           struct bd_error *error);
 
 /*

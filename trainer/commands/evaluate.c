@@ -112,7 +112,7 @@ static int open_data(struct evaluate *evaluate, struct bd_error *error)
 	request.spec.augment = evaluate->augments ? BD_AUGMENT_ON : BD_AUGMENT_OFF;
 	evaluate->wait = (struct bd_data_wait){ .progress = &evaluate->progress, .quiet = evaluate->quiet };
 	bd_data_request_wait(&request, &evaluate->wait);
-	int r = bd_data_options_connect(&evaluate->data, &evaluate->client, error);
+	int r = bd_data_options_connect(&evaluate->data, evaluate->dataset, &evaluate->client, error);
 	if (r == 0)
 		r = bd_feed_open(evaluate->client, &request, &shape, &evaluate->feed, error);
 	if (r == 0)

@@ -266,7 +266,7 @@ static int open_data(struct predict *predict, struct bd_error *error)
 	if (predict->dataset)
 		find_names(predict);
 	if (r == 0)
-		r = bd_data_options_connect(&predict->data, &predict->client, error);
+		r = bd_data_options_connect(&predict->data, predict->dataset, &predict->client, error);
 	if (r == 0)
 		r = bd_feed_open(predict->client, &request, &shape, &predict->feed, error);
 	if (r < 0)

@@ -322,7 +322,8 @@ static bool is_over(const struct bd_train *train)
 
 static int open_data(struct bd_train *train, struct bd_error *error)
 {
-	int r = bd_data_options_connect(&train->data, &train->client, error);
+	train->data.keeps_features = train->cache_features;
+	int r = bd_data_options_connect(&train->data, train->train_data, &train->client, error);
 	if (r < 0)
 		return r;
 	if (is_over(train)) {

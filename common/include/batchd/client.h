@@ -159,6 +159,8 @@ struct bd_daemon_options {
 	uint64_t memory_bytes; /* --memory */
 	uint32_t threads; /* --threads; 0 = one a core */
 	const char *program; /* instead of $BATCHD_DAEMON ...; NULL: look for it */
+	uint32_t
+		answer_timeout_ms; /* of a running daemon: how long it may take to greet and to answer a question; 0: 10 s for each */
 };
 
 /*
@@ -282,6 +284,8 @@ struct bd_daemon_status {
 };
 BD_PUBLIC BD_MUST_CHECK int bd_client_status(struct bd_client *client, struct bd_daemon_status *ret_status, struct bd_error *error);
 
+#define BD_STREAM_MEMBERS 8
+
 struct bd_stream_info {
 	uint64_t id;
 	char dataset[512], user[64], share_group[BD_SHARE_GROUP_BYTES];
@@ -295,6 +299,11 @@ struct bd_stream_info {
 	uint64_t disk_ns, decode_ns, ring_full_ns, ring_empty_ns;
 	uint64_t memory_bytes, cache_hits, cache_misses;
 	double records_per_s;
+	uint32_t member_count; /* of `members`; `consumers` counts all */
+	struct {
+		uint64_t pid;
+		char user[32];
+	} members[BD_STREAM_MEMBERS]; /* the first processes that are in the stream */
 };
 
 /* All streams that this user may see (its own; root and the daemon's user see all). Free *ret_streams with bd_client_free. */
@@ -306,6 +315,20 @@ BD_PUBLIC BD_MUST_CHECK int bd_client_metrics(struct bd_client *client, char **r
 
 /* No new streams from now on; the daemon ends when its sessions did, at the latest after its grace period. -EPERM: root and the daemon's user only. */
 BD_PUBLIC BD_MUST_CHECK int bd_client_drain(struct bd_client *client, uint32_t *ret_streams, struct bd_error *error);
+
+/*
+ * The same, but the streams that run have no time limit. Returns when the daemon has ended; `begun` (may be NULL) is told how many streams
+ * are left as soon as it drains. -EINTR: a signal came.
+ */
+BD_PUBLIC BD_MUST_CHECK int bd_client_drain_wait(struct bd_client *client, void (*begun)(void *context, uint32_t streams),
+                                                 void *context, struct bd_error *error);
+
+/* The datasets that the daemon serves by name to this user. Free *ret_datasets with bd_client_free. */
+struct bd_dataset_info {
+	char name[256], file[1024];
+};
+BD_PUBLIC BD_MUST_CHECK int bd_client_datasets(struct bd_client *client, struct bd_dataset_info **ret_datasets, size_t *ret_count,
+                                               struct bd_error *error);
 
 BD_PUBLIC void bd_client_free(void *memory);
 
