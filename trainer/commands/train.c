@@ -440,6 +440,21 @@ static bool has_nothing_to_do(const struct bd_train *train)
 	return !train->feed || (train->patience > 0 && train->loop.state.evaluations_since_best >= train->patience);
 }
 
+static void say_interrupted(const struct bd_train *train)
+{
+	uint64_t step = train->loop.state.step, saved = train->loop.saved_step;
+	if (saved == step)
+		bd_training_report_say(train->report, "interrupted after step %" PRIu64 "; the same command goes on from there",
+		                       step);
+	else if (saved != UINT64_MAX)
+		bd_training_report_say(train->report,
+		                       "interrupted after step %" PRIu64
+		                       ", which is not saved; the same command goes on from step %" PRIu64,
+		                       step, saved);
+	else
+		bd_training_report_say(train->report, "interrupted after step %" PRIu64 "; nothing is saved", step);
+}
+
 static int run(struct bd_train *train, struct bd_error *error)
 {
 	int r = build(train, error);
@@ -458,8 +473,7 @@ static int run(struct bd_train *train, struct bd_error *error)
 	if (r == 0)
 		r = bd_loop_run(&train->loop, error);
 	if (r == -EINTR && train->report)
-		bd_training_report_say(train->report, "interrupted after step %" PRIu64 "; the same command goes on from there",
-		                       train->loop.state.step);
+		say_interrupted(train);
 	return r < 0 ? r : give_result(train, error);
 }
 

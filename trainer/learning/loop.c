@@ -103,11 +103,11 @@ static bool is_due_at(uint64_t step, uint64_t batch, uint64_t every)
 	return every > 0 && step > 0 && step % every == 0;
 }
 
-/* Whether the weights after this step will be saved, or may be. */
+/* Whether the weights after this step will be saved, or may be: the end of an epoch may be that of the data. */
 static bool wants_proof(const struct bd_loop *loop, const struct bd_feed_batch *batch)
 {
 	uint64_t step = loop->state.step + 1;
-	return is_due_at(step, batch->next_batch, loop->options.checkpoint_every) ||
+	return batch->next_batch == 0 || is_due_at(step, batch->next_batch, loop->options.checkpoint_every) ||
 	       is_due_at(step, batch->next_batch, loop->options.eval_every) || step == loop->options.steps ||
 	       (loop->stop && *loop->stop);
 }

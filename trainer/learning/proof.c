@@ -40,6 +40,13 @@ bool bd_proof_find_fault(const struct bd_network *network, const struct bd_feed_
 		if (row < batch->rows)
 			return say(batch, row, "picture", value, text, size);
 	}
+	/* Features of a frozen base, whose weights are finite, are as good as the picture. */
+	struct bd_shape shape;
+	if (batch->features && bd_graph_features(network->graph, &shape)) {
+		size_t width = (size_t)bd_shape_count(&shape), row = find_row(batch->features, batch->rows, width, width, &value);
+		if (row < batch->rows)
+			return say(batch, row, "picture", value, text, size);
+	}
 	if (batch->targets.values) {
 		size_t row = find_row(batch->targets.values, batch->rows, network->width, network->width, &value);
 		if (row < batch->rows)
