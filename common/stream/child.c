@@ -110,10 +110,11 @@ static int spawn_daemon(const struct bd_daemon_options *options, int socket, pid
 	arguments[count] = NULL;
 	int result = spawn(program, arguments, socket, ret_pid);
 	if (result == -ENOENT)
-		return bd_error_set(error, result,
-		                    "no batchd found ($BATCHD_DAEMON, beside this program, PATH; tried '%s'); name a running one "
-		                    "with --connect",
-		                    program);
+		return bd_error_set(
+			error, result,
+			"no batchd found ($BATCHD_DAEMON, beside this program, PATH; tried '%s'); install it, or name a "
+			"running one's socket ($BATCHD_SOCKET)",
+			program);
 	if (result < 0)
 		return bd_error_set(error, result, "starting %s: %s", program, strerror(-result));
 	return 0;
@@ -157,10 +158,14 @@ int bd_child_start(const struct bd_daemon_options *options, struct bd_child *ret
 	result = bd_session_start_take(pair[0], false, 0, &child.session, error);
 	if (result < 0) {
 		child.session.socket = -1;
+		if (result == -ECONNRESET || result == -EPIPE) {
+			bd_child_note_ending(&child);
+			bd_error_set(error, result,
+			             "the private batchd ended at its start (%s); what it said, if anything, stands above",
+			             child.ending[0] ? child.ending : "it is not known how");
+		}
 		bd_child_finish(&child, false);
-		return result == -ECONNRESET
-		               ? bd_error_set(error, result, "the private batchd ended at its start; its own message stands above")
-		               : result;
+		return result;
 	}
 	*ret_child = child;
 	return 0;
@@ -196,6 +201,22 @@ static bool ends_within(pid_t pid, int milliseconds)
 	while (ready < 0 && errno == EINTR);
 	close(handle);
 	return ready != 0;
+}
+
+/* It has closed its socket: what is left of it takes milliseconds. */
+#define CHILD_GONE_MS 1000
+
+void bd_child_note_ending(struct bd_child *child)
+{
+	int status;
+	if (child->pid <= 0 || !ends_within(child->pid, CHILD_GONE_MS) || waitpid(child->pid, &status, WNOHANG) != child->pid)
+		return;
+	child->pid = 0;
+	if (WIFSIGNALED(status))
+		snprintf(child->ending, sizeof child->ending, "killed by signal %d (%s)", WTERMSIG(status),
+		         strsignal(WTERMSIG(status)));
+	else
+		snprintf(child->ending, sizeof child->ending, "exit status %d", WEXITSTATUS(status));
 }
 
 void bd_child_finish(struct bd_child *child, bool forked)

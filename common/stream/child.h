@@ -16,8 +16,11 @@
 
 #include "common/stream/session.h"
 
+#define BD_CHILD_ENDING_BYTES 96
+
 struct bd_child {
 	pid_t pid; /* 0: none */
+	char ending[BD_CHILD_ENDING_BYTES]; /* of the last one that ended by itself: how; "": none did */
 	struct bd_session session; /* the first connection: only ADOPT goes over it */
 };
 
@@ -29,6 +32,9 @@ BD_MUST_CHECK int bd_child_start(const struct bd_daemon_options *options, struct
 
 /* A further connection, not greeted yet. An error means: the child is gone. */
 BD_MUST_CHECK int bd_child_connect(struct bd_child *child, int *ret_socket, struct bd_error *error);
+
+/* Where it has ended by itself, or does so within a moment: notes how in child->ending, "exit status 1" or "killed by signal 9 (Killed)". */
+void bd_child_note_ending(struct bd_child *child);
 
 /* Ends it and waits for it, by force after some seconds. forked: this process only has a copy: frees memory. Idempotent. */
 void bd_child_finish(struct bd_child *child, bool forked);

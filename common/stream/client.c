@@ -79,8 +79,13 @@ int bd_client_open_session_until(struct bd_client *client, bool interruptible, u
 	if (result != -ECONNRESET && result != -EPIPE)
 		return result;
 	/* The first time, or it was killed: a new one has no memory of the old, and needs none. */
+	char ending[BD_CHILD_ENDING_BYTES];
+	bd_child_note_ending(&client->child);
+	memcpy(ending, client->child.ending, sizeof ending);
 	bd_child_finish(&client->child, false);
 	result = bd_child_start(&client->options, &client->child, error);
+	if (result == 0)
+		memcpy(client->child.ending, ending, sizeof ending);
 	if (result == 0)
 		result = bd_child_connect(&client->child, &socket, error);
 	return result < 0 ? result : bd_session_start_take(socket, interruptible, deadline_ns, ret_session, error);

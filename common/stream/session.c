@@ -71,11 +71,11 @@ int bd_session_connect(const char *path, uint64_t deadline_ns, int *ret_socket, 
 		                    "configuration, says who may",
 		                    path);
 	if (code == -ENOENT || code == -ECONNREFUSED)
-		return bd_error_set(error, code,
-		                    "socket %s: no batchd listens there; start one with 'batchd --socket %s --dataset "
-		                    "NAME=FILE.yaml', or leave "
-		                    "--connect and BATCHD_SOCKET out for a private one",
-		                    path, path);
+		return bd_error_set(
+			error, code,
+			"socket %s: no batchd listens there; start one with 'batchd --socket %s --dataset NAME=FILE.yaml', or "
+			"name no socket (nor $BATCHD_SOCKET) for a private one",
+			path, path);
 	return bd_error_set(error, code, "socket %s: %s", path, strerror(-code));
 }
 

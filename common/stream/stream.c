@@ -245,10 +245,17 @@ void bd_stream_release(struct bd_stream *stream, const struct bd_batch *batch)
 static int first_opening(struct bd_stream *stream, struct bd_error *error)
 {
 	int result = bd_stream_go_on_opening(stream, BD_SESSION_FOR_EVER, error);
-	if (result == -ECONNRESET || result == -EPIPE)
-		bd_error_set(error, result, "the daemon went away while it opened '%s'; open it again when the daemon is back",
-		             stream->request.dataset);
-	return result;
+	if (result != -ECONNRESET && result != -EPIPE)
+		return result;
+	if (stream->client->socket_path)
+		return bd_error_set(error, result,
+		                    "the daemon went away while it opened '%s'; open it again when the daemon is back",
+		                    stream->request.dataset);
+	struct bd_child *child = &stream->client->child;
+	bd_child_note_ending(child);
+	return bd_error_set(error, result,
+	                    "the private batchd ended while it opened '%s': %s; what it said, if anything, stands above",
+	                    stream->request.dataset, child->ending[0] ? child->ending : "it is not known how");
 }
 
 int bd_stream_open(struct bd_client *client, const struct bd_stream_request *request, struct bd_stream **ret_stream,

@@ -108,9 +108,11 @@ int bd_stream_lose_session(struct bd_stream *stream, struct bd_error *error)
 	if (++stream->reconnect.without_batch <= RECONNECTS_WITHOUT_BATCH)
 		return 0;
 	struct bd_error gone = { .code = 0 };
+	const char *ending = stream->client->child.ending;
 	int code = bd_error_set(&gone, -ECONNRESET,
-	                        "the daemon closed the connection %u times without giving the batch %" PRIu64 ":%" PRIu64,
-	                        stream->reconnect.without_batch, stream->position.epoch, stream->position.batch);
+	                        "the daemon closed the connection %u times without giving the batch %" PRIu64 ":%" PRIu64 "%s%s",
+	                        stream->reconnect.without_batch, stream->position.epoch, stream->position.batch,
+	                        ending[0] ? "; the private batchd's last end: " : "", ending);
 	if (error)
 		*error = gone;
 	return bd_stream_fail(stream, code, &gone);

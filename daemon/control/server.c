@@ -282,6 +282,18 @@ static uint32_t raise_descriptor_limit(void)
 	return (uint32_t)bd_min_u64(usable / DESCRIPTORS_PER_SESSION + 1, BD_SESSIONS_MAX);
 }
 
+/* The loop's own descriptors, a session and one stream of one shard: with fewer nothing at all could be served. */
+#define DESCRIPTORS_MIN 20
+
+static int check_descriptors(struct bd_error *error)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS_MIN)
+		return 0;
+	return bd_error_set(error, -EMFILE, "batchd may open %llu files here (ulimit -n, LimitNOFILE=), and needs %d at least",
+	                    (unsigned long long)limit.rlim_cur, DESCRIPTORS_MIN);
+}
+
 static int open_listener(struct bd_server *server, struct bd_error *error)
 {
 	int inherited;
@@ -372,7 +384,9 @@ int bd_server_init(struct bd_server *server, const struct bd_server_options *opt
 	server->session_limit = raise_descriptor_limit();
 	setenv("UV_THREADPOOL_SIZE", BD_OPEN_JOB_THREADS, 0);
 	signal(SIGPIPE, SIG_IGN);
-	int result = server->is_private ? 0 : open_listener(server, error);
+	int result = check_descriptors(error);
+	if (result == 0 && !server->is_private)
+		result = open_listener(server, error);
 	if (result == 0)
 		result = create_engine(server, error);
 	if (result == 0) {

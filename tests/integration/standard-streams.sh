@@ -51,6 +51,22 @@ limited() {
 limited 0 "$bin/tfrecord" convert images --output limited/one --shards 1
 holds err 'File too large'
 [ ! -e limited/$shard ] || fail "convert under ulimit -f 0 left a shard"
+status=0
+(ulimit -n 12 && exec env -u BATCHD_SOCKET "$bin/batchctl" read reference/one.yaml) >out 2>err || status=$?
+[ $status = 1 ] || fail "read under ulimit -n 12: status $status"
+holds err 'batchd may open 12 files here (ulimit -n'
+
+# A private daemon that dies: how it ended.
+dying() { # dying SCRIPT TEXT
+	printf '#!/bin/sh\n%s\n' "$1" >daemon
+	chmod +x daemon
+	status=0
+	env -u BATCHD_SOCKET BATCHD_DAEMON="$PWD/daemon" "$bin/batchctl" read reference/one.yaml >out 2>err || status=$?
+	[ $status = 1 ] || fail "a daemon that does '$1': status $status"
+	holds err "$2"
+}
+dying 'exit 3' 'the private batchd ended at its start (exit status 3)'
+dying 'kill -SEGV $$' 'the private batchd ended at its start (killed by signal 11'
 limited 1 env -u BATCHD_SOCKET "$bin/batchctl" read reference/one.yaml
 holds err 'ulimit -f'
 exit $failed
