@@ -81,6 +81,23 @@ cp -r "$WORK/older" "$WORK/copy"
 refuses 1 "nowhere.yaml" $nowhere "$WORK/older" --fresh
 diff -r "$WORK/older" "$WORK/copy" || fail "--fresh with data that is not there has changed the model directory"
 
+# ... which a batch may still be, too: the older run goes behind the first one that was good.
+"$bin/tfrecord" convert --idx "$WORK/data/train-images" "$WORK/data/train-labels" --output "$WORK/data/bare" --label-key class --quiet >/dev/null
+sed "s/\"class\": .*/label: {type: int64, default: 7}/" "$WORK/data/bare.yaml" >"$WORK/data/seven.yaml"
+sed "s/\"class\": .*/label: {type: float, default: .nan}/" "$WORK/data/bare.yaml" >"$WORK/data/nan.yaml"
+fresh="$bin/batchtrain train $WORK/model.yaml --batch 20 --steps 30 --model-dir $WORK/older --quiet --fresh"
+refuses 1 "label" $fresh --data "$WORK/data/seven.yaml"
+diff -r "$WORK/older" "$WORK/copy" || fail "--fresh with a label that no class has, has changed the model directory"
+refuses 1 "its label holds NaN" $fresh --data "$WORK/data/nan.yaml"
+diff -r "$WORK/older" "$WORK/copy" || fail "--fresh with labels of NaN has changed the model directory"
+$fresh --data "$WORK/data/nan.yaml" --on-nan skip --checkpoint-every 1 2>"$WORK/err" && fail "a run that left out every batch ends well"
+diff -r "$WORK/older" "$WORK/copy" || fail "--fresh with labels of NaN that are left out has changed the model directory"
+# Then it goes whole, and what a person put beside it stays.
+cp "$WORK/older/checkpoint-20.safetensors" "$WORK/older/checkpoint-20-mine.safetensors"
+$fresh --data "$WORK/data/train.yaml" --steps 4 2>"$WORK/err" || fail "$(cat "$WORK/err")"
+[ "$(ls "$WORK/older" | grep checkpoint | tr '\n' ' ')" = 'checkpoint-20-mine.safetensors checkpoint-4.safetensors ' ] || fail "after --fresh: $(ls "$WORK/older")"
+[ "$(ls "$WORK/older"/events.out.* | wc -l)" = 1 ] || fail "events after --fresh: $(ls "$WORK/older")"
+
 # wrong checkpoints
 run "$WORK/model.yaml" "$WORK/good" --checkpoint-every 10 2>"$WORK/err" || fail "$(cat "$WORK/err")"
 again() {
@@ -109,13 +126,13 @@ cp "$WORK/saved" "$WORK/good/checkpoint-20.safetensors"
 again 2>"$WORK/err" || fail "the good checkpoint was refused: $(cat "$WORK/err")"
 
 # a loss that is no number: the step is named, the last good checkpoint stays
-make_model "$WORK/nan.yaml" 1e38
-refuses 1 "step [0-9]*: the loss is" "$bin/batchtrain" train "$WORK/nan.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/nan" --steps 50 --quiet
+make_model "$WORK/data/nan.yaml" 1e38
+refuses 1 "step [0-9]*: the loss is" "$bin/batchtrain" train "$WORK/data/nan.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/nan" --steps 50 --quiet
 ! ls "$WORK"/nan/checkpoint-*.safetensors 2>/dev/null || fail "weights that are no numbers were saved"
 
 # --on-nan skip: batches are left out, but not for ever
 got=0
-"$bin/batchtrain" train "$WORK/nan.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/skip" --steps 500 --quiet --on-nan skip 2>"$WORK/err" || got=$?
+"$bin/batchtrain" train "$WORK/data/nan.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/skip" --steps 500 --quiet --on-nan skip 2>"$WORK/err" || got=$?
 [ $got = 1 ] || fail "exit $got with nothing but NaN"
 [ "$(grep -c 'its batch is left out' "$WORK/err")" = 100 ] || fail "$(grep -c 'its batch is left out' "$WORK/err") batches left out"
 

@@ -361,6 +361,36 @@ static void begin_events(struct bd_train *train)
 		bd_training_report_say(train->report, "no events for TensorBoard: %s", error.text);
 }
 
+static void say_doubts(struct bd_train *train)
+{
+	char doubt[256];
+	struct bd_image_options image;
+	if (bd_data_match_image(train->match, &image) && bd_base_pixels_doubt(&train->file.model.base, &image, doubt, sizeof doubt))
+		bd_training_report_say(train->report, "%s: %s", train->train_data, doubt);
+	if (bd_network_doubt(&train->file, &train->network, doubt, sizeof doubt))
+		bd_training_report_say(train->report, "%s: %s", train->model_path, doubt);
+}
+
+/* From here on the run is in the model directory: a run that is refused leaves that as it was. */
+static int begin_folder(struct bd_train *train, struct bd_error *error)
+{
+	int r = train->fresh ? bd_model_folder_clear(&train->folder, error) : 0;
+	if (r == 0)
+		r = bd_model_folder_keep_model(&train->folder, train->model_path, error);
+	if (r == 0 && train->description)
+		r = bd_input_description_save(train->description, train->folder.path, error);
+	if (r == 0)
+		begin_events(train);
+	return r;
+}
+
+/* --fresh: an older run stays until a batch of the new one was good. */
+static int on_begun(void *context, const struct bd_loop *loop, struct bd_error *error)
+{
+	(void)loop;
+	return begin_folder(context, error);
+}
+
 static int prepare_loop(struct bd_train *train, struct bd_error *error)
 {
 	struct bd_loop *loop = &train->loop;
@@ -380,6 +410,8 @@ static int prepare_loop(struct bd_train *train, struct bd_error *error)
 		.on_nan = train->on_nan == 1 ? BD_ON_NAN_SKIP : BD_ON_NAN_STOP,
 	};
 	loop->hooks = bd_train_hooks(train);
+	if (train->fresh)
+		loop->hooks.begun = on_begun;
 	loop->network = &train->network;
 	loop->optimizer = train->optimizer;
 	loop->feed = train->feed;
@@ -394,25 +426,6 @@ static int prepare_loop(struct bd_train *train, struct bd_error *error)
 		                                            .total_steps = total_steps(train, per_epoch),
 		                                            .first_step = loop->state.step };
 	return bd_training_report_create(&options, &train->report, error);
-}
-
-/* From here on the run is in the model directory: a run that is refused leaves that as it was. */
-static int begin_folder(struct bd_train *train, struct bd_error *error)
-{
-	char doubt[256];
-	struct bd_image_options image;
-	if (bd_data_match_image(train->match, &image) && bd_base_pixels_doubt(&train->file.model.base, &image, doubt, sizeof doubt))
-		bd_training_report_say(train->report, "%s: %s", train->train_data, doubt);
-	if (bd_network_doubt(&train->file, &train->network, doubt, sizeof doubt))
-		bd_training_report_say(train->report, "%s: %s", train->model_path, doubt);
-	int r = train->fresh ? bd_model_folder_clear(&train->folder, error) : 0;
-	if (r == 0)
-		r = bd_model_folder_keep_model(&train->folder, train->model_path, error);
-	if (r == 0 && train->description)
-		r = bd_input_description_save(train->description, train->folder.path, error);
-	if (r == 0)
-		begin_events(train);
-	return r;
 }
 
 static int give_result(struct bd_train *train, struct bd_error *error)
@@ -467,6 +480,8 @@ static int run(struct bd_train *train, struct bd_error *error)
 	if (r == 0)
 		r = prepare_loop(train, error);
 	if (r == 0)
+		say_doubts(train);
+	if (r == 0 && !train->fresh)
 		r = begin_folder(train, error);
 	if (r == 0 && !has_nothing_to_do(train))
 		bd_training_report_going_on(train->report);

@@ -112,6 +112,13 @@ static bool wants_proof(const struct bd_loop *loop, const struct bd_feed_batch *
 	       (loop->stop && *loop->stop);
 }
 
+static int begin(struct bd_loop *loop, struct bd_error *error)
+{
+	int r = loop->hooks.begun ? loop->hooks.begun(loop->hooks.context, loop, error) : 0;
+	loop->has_begun = r == 0;
+	return r;
+}
+
 static int run_step(struct bd_loop *loop, struct bd_error *error)
 {
 	struct bd_feed_batch batch;
@@ -120,6 +127,8 @@ static int run_step(struct bd_loop *loop, struct bd_error *error)
 	if (r < 0)
 		return r;
 	r = train_batch(loop, &batch, error);
+	if (r == 0 && !loop->has_begun)
+		r = begin(loop, error);
 	if (r == 0 && batch.rows > 0 && wants_proof(loop, &batch))
 		loop->proof = bd_proof_of(loop->network, &batch, loop->state.step);
 	bd_feed_release(loop->feed);
@@ -208,6 +217,8 @@ static void save(struct bd_loop *loop, bool is_best)
 {
 	/* Nothing to keep: no batch was learned, or these weights would take the place of good ones. */
 	if (loop->proof == BD_PROOF_BAD || (loop->learned == 0 && loop->left_out > 0))
+		return;
+	if (loop->hooks.begun && !loop->has_begun)
 		return;
 	loop->save_failed = loop->hooks.save && loop->hooks.save(loop->hooks.context, loop, is_best) < 0;
 	if (loop->save_failed)

@@ -67,6 +67,8 @@ struct bd_loop;
 /* Each may be NULL but `open_evaluation`, which may only be NULL where nothing is evaluated. */
 struct bd_loop_hooks {
 	void *context;
+	/* Once, behind the first batch of this process that was not left out, before anything is saved: what the run replaces may go now. Its error ends the run. */
+	int (*begun)(void *context, const struct bd_loop *loop, struct bd_error *error);
 	/* After every step, for a progress line. */
 	void (*step)(void *context, const struct bd_loop *loop);
 	/* After the evaluation of the same step, where there is one. */
@@ -99,6 +101,7 @@ struct bd_loop {
 	enum bd_proof proof; /* of the weights as they are */
 	uint64_t learned, left_out; /* batches of this process */
 	char fault[BD_FAULT_TEXT_BYTES]; /* of the data of the last batch that was left out */
+	bool has_begun; /* the hook was called */
 	bool save_failed; /* the last attempt */
 	bool stopped_early;
 	struct bd_evaluation evaluation; /* the last one */

@@ -107,7 +107,7 @@ static int clear_folder(const char *path, const char *const *patterns, struct bd
 	for (size_t i = 0; r == 0 && i < count; i++) {
 		bool matches = false;
 		for (size_t k = 0; patterns[k]; k++)
-			matches = matches || fnmatch(patterns[k], names[i], 0) == 0;
+			matches = matches || fnmatch(patterns[k], names[i], FNM_EXTMATCH) == 0;
 		char *file = matches ? bd_path_join(path, names[i]) : NULL;
 		if (matches && !file)
 			r = bd_error_set(error, -ENOMEM, "no memory for a path");
@@ -121,8 +121,8 @@ static int clear_folder(const char *path, const char *const *patterns, struct bd
 
 int bd_model_folder_clear(const struct bd_model_folder *folder, struct bd_error *error)
 {
-	static const char *const training[] = { "checkpoint-*.safetensors", "best.json", "data.yaml", "events.out.tfevents.*",
-		                                NULL };
+	static const char *const training[] = { "checkpoint-+([0-9]).safetensors", "best.json", "data.yaml",
+		                                "events.out.tfevents.*", NULL };
 	static const char *const evaluation[] = { "events.out.tfevents.*", "predictions.png", NULL };
 	int r = clear_folder(folder->path, training, error);
 	return r < 0 ? r : clear_folder(folder->evaluation_path, evaluation, error);

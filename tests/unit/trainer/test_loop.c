@@ -34,7 +34,8 @@ struct run {
 	uint64_t saved[MOST_EVENTS];
 	enum bd_proof proofs[MOST_EVENTS];
 	size_t saves, skips, reports;
-	bool saved_bad_weights;
+	bool saved_bad_weights, refuses;
+	unsigned begun;
 	double last_report;
 };
 
@@ -268,6 +269,40 @@ static void checkpoint_that_is_no_good_is_named_as_the_one_to_remove(void **stat
 	end(&run);
 }
 
+static int on_begun(void *context, const struct bd_loop *loop, struct bd_error *error)
+{
+	struct run *run = context;
+	(void)loop;
+	run->begun++;
+	assert_int_equal(run->saves, 0);
+	return run->refuses ? bd_error_set(error, -EACCES, "refused") : 0;
+}
+
+static void run_begins_once_behind_its_first_good_batch(void **state)
+{
+	(void)state;
+	struct run run;
+	for (int refuses = 0; refuses < 2; refuses++) {
+		begin(&run, GOOD_RATE, 2);
+		run.labels[1] = NAN; /* in the first and the third batch */
+		run.loop.options.on_nan = BD_ON_NAN_SKIP;
+		run.loop.options.checkpoint_every = 1;
+		run.loop.hooks.begun = on_begun;
+		run.refuses = refuses;
+		assert_int_equal(bd_loop_run(&run.loop, &run.error), refuses ? -EACCES : 0);
+		assert_int_equal(run.begun, 1);
+		assert_int_equal(run.loop.learned, refuses ? 1 : 3);
+		assert_int_equal(run.saves, refuses ? 0 : 4);
+		end(&run);
+	}
+	begin(&run, GOOD_RATE, 1);
+	run.labels[1] = NAN;
+	run.loop.hooks.begun = on_begun;
+	assert_int_equal(bd_loop_run(&run.loop, &run.error), -EDOM);
+	assert_int_equal(run.begun, 0);
+	end(&run);
+}
+
 static void interruption_saves_the_step(void **state)
 {
 	(void)state;
@@ -309,6 +344,7 @@ int main(void)
 		cmocka_unit_test(weights_that_run_away_are_never_saved),
 		cmocka_unit_test(end_of_the_data_is_proven_as_every_other_checkpoint),
 		cmocka_unit_test(checkpoint_that_is_no_good_is_named_as_the_one_to_remove),
+		cmocka_unit_test(run_begins_once_behind_its_first_good_batch),
 		cmocka_unit_test(interruption_saves_the_step),
 		cmocka_unit_test(interruption_does_not_save_weights_that_ran_away),
 	};
