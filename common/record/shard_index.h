@@ -61,6 +61,12 @@ struct bd_index_options {
 };
 
 /*
+ * Where indexes of this user are kept: $BATCHD_CACHE_DIR, systemd's CacheDirectory=, $XDG_CACHE_HOME/batchd, ~/.cache/batchd. malloc'd; NULL
+ * without any of them, or without memory: no index is kept then.
+ */
+char *bd_shard_index_cache_folder(void);
+
+/*
  * The index of a shard: from the cache, a text index, or made anew. Damage inside the shard is no error here, not even of a file
  * that is no TFRecord at all: that is one damaged record, whose reason says so.
  * Returns 0; -errno of opening or reading; -EISDIR, -ESPIPE: no regular file; -ENOMEM: the limit or the host's; -ECANCELED.

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -83,4 +84,17 @@ void bd_shard_index_remove_cached(const char *folder, const struct bd_shard_key 
 	if (path)
 		unlink(path);
 	free(path);
+}
+
+char *bd_shard_index_cache_folder(void)
+{
+	const char *given = getenv("BATCHD_CACHE_DIR"), *service = getenv("CACHE_DIRECTORY"), *xdg = getenv("XDG_CACHE_HOME"),
+		   *home = getenv("HOME");
+	if (given && *given)
+		return strdup(given);
+	if (service && *service)
+		return strndup(service, strcspn(service, ":"));
+	if (xdg && *xdg == '/')
+		return bd_path_join(xdg, "batchd");
+	return home && *home == '/' ? bd_path_join(home, ".cache/batchd") : NULL;
 }

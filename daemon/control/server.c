@@ -14,6 +14,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/units.h"
+#include "common/record/shard_index.h"
 #include "daemon/control/log.h"
 #include "daemon/control/metrics.h"
 #include "daemon/control/metrics_http.h"
@@ -222,23 +223,9 @@ static void on_watchdog(uv_timer_t *timer)
 
 /* ---- start ---- */
 
-/* $BATCHD_CACHE_DIR, systemd's CacheDirectory=, $XDG_CACHE_HOME/batchd, ~/.cache/batchd; without any of them no index is kept. */
-static char *find_cache_folder(void)
-{
-	const char *given = getenv("BATCHD_CACHE_DIR"), *service = getenv("CACHE_DIRECTORY"), *xdg = getenv("XDG_CACHE_HOME"),
-		   *home = getenv("HOME");
-	if (given && *given)
-		return strdup(given);
-	if (service && *service)
-		return strndup(service, strcspn(service, ":"));
-	if (xdg && *xdg == '/')
-		return bd_path_join(xdg, "batchd");
-	return home && *home == '/' ? bd_path_join(home, ".cache/batchd") : NULL;
-}
-
 static int create_engine(struct bd_server *server, struct bd_error *error)
 {
-	char *cache = find_cache_folder(), *quarantine = NULL;
+	char *cache = bd_shard_index_cache_folder(), *quarantine = NULL;
 	struct bd_error reason;
 	if (cache && bd_make_folders(cache, 0700, &reason) < 0) {
 		bd_log(BD_LOG_WARN, "indexes are not kept: %s", reason.text);

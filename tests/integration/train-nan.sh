@@ -29,15 +29,19 @@ model model.yaml '{name: sgd, learning_rate: 0.001}'
 
 # The data's fault: the record and what of it.
 expect 1 "$bin/batchtrain" train model.yaml --data nan.yaml --model-dir a --batch 4 --steps 3
-holds err 'step 1: the loss is NaN: record ' 'its label holds NaN'
+holds err 'step 1: the loss is NaN: ' "/data-00000-of-00001.tfrecord: record " ' at byte ' 'its label holds NaN'
+# ... at the byte where the tools see that record.
+number=$(sed -n 's/.*: record \([0-9]*\) at byte.*/\1/p' err) byte=$(sed -n 's/.* at byte \([0-9]*\):.*/\1/p' err)
+expect 0 "$bin/tfrecord" cat data-00000-of-00001.tfrecord --record "$number"
+holds out "record $number at byte $byte,"
 expect 1 "$bin/batchtrain" train model.yaml --data nan.yaml --model-dir a --batch 4 --steps 3 --on-nan skip --json --report-every 1
-holds err 'all 3 batches were left out, and nothing was learned: record '
+holds err 'all 3 batches were left out, and nothing was learned: ' '.tfrecord: record '
 holds out '"step":1,"epoch":1,"loss":null,"mean_absolute_error":null,"learning_rate":0.001'
 ! ls a/checkpoint-* 2>/dev/null || fail "a checkpoint of a run that learned nothing"
 expect 0 "$bin/batchtrain" train model.yaml --data good.yaml --model-dir b --batch 4 --steps 3 --quiet
 expect 1 "$bin/batchtrain" evaluate --model-dir b --data nan.yaml --json
 holds out '"loss":null'
-holds err 'nan.yaml: the loss is no finite number: record ' 'its label holds NaN'
+holds err 'nan.yaml: the loss is no finite number: ' '.tfrecord: record ' 'its label holds NaN'
 
 # Weights that run away in step 21 (the rate of a boundary begins behind it): finite, and no good. Steps 10 and 20 are.
 model late.yaml '{name: sgd, schedule: {name: step, boundaries: [19], values: [0.001, 1.0e+30]}}'

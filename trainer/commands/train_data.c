@@ -148,6 +148,8 @@ static int fill_cache(struct bd_train *train, const char *dataset, struct bd_fea
 		                          train->folder.path, train->stop, show_features, train, ret_cache, error);
 		bd_train_end_progress(train);
 	}
+	if (r == 0)
+		ret_cache->dataset = strdup(dataset); /* for messages only */
 	bd_feed_close(feed);
 	return r;
 }

@@ -47,10 +47,17 @@ const float *bd_network_forward(const struct bd_network *network, const struct b
 	return bd_graph_forward(network->graph, &batch->input, batch->rows, training, step);
 }
 
-static int evaluate_batch(const struct bd_network *network, const struct bd_feed_batch *batch, struct bd_metric_set *set,
-                          bd_evaluation_watch *watch, void *context, double *loss_sum, char *fault, struct bd_error *error)
+/* Why the loss of this batch is no finite number. */
+static void explain(const struct bd_network *network, struct bd_feed *feed, const struct bd_feed_batch *batch, char *fault)
 {
-	bool was_finite = isfinite(*loss_sum);
+	if (!bd_proof_find_fault(network, feed, batch, fault, BD_FAULT_TEXT_BYTES))
+		snprintf(fault, BD_FAULT_TEXT_BYTES, "batch with record %" PRIu64 ": the data is good, the model's weights are not",
+		         batch->records[0]);
+}
+
+static int evaluate_batch(const struct bd_network *network, const struct bd_feed_batch *batch, struct bd_metric_set *set,
+                          bd_evaluation_watch *watch, void *context, double *loss_sum, struct bd_error *error)
+{
 	const float *outputs = bd_network_forward(network, batch, false, 0);
 	size_t places = batch->rows * network->places;
 	int r = bd_loss_add(&network->loss, outputs, &batch->targets, places, network->classes, loss_sum, error);
@@ -58,9 +65,6 @@ static int evaluate_batch(const struct bd_network *network, const struct bd_feed
 		bd_error_prefix(error, "batch with record %" PRIu64, batch->records[0]);
 		return r;
 	}
-	if (was_finite && !isfinite(*loss_sum) && !bd_proof_find_fault(network, batch, fault, BD_FAULT_TEXT_BYTES))
-		snprintf(fault, BD_FAULT_TEXT_BYTES, "batch with record %" PRIu64 ": the data is good, the model's weights are not",
-		         batch->records[0]);
 	bd_metric_set_update(set, outputs, &batch->targets, places);
 	if (watch)
 		watch(context, batch, outputs);
@@ -76,8 +80,11 @@ int bd_evaluate(const struct bd_network *network, struct bd_feed *feed, struct b
 	int r;
 	bd_metric_set_reset(set);
 	while ((r = bd_feed_next(feed, stop, &batch, error)) == 0) {
+		bool was_finite = isfinite(loss_sum);
 		if (batch.rows > 0)
-			r = evaluate_batch(network, &batch, set, watch, context, &loss_sum, evaluation.fault, error);
+			r = evaluate_batch(network, &batch, set, watch, context, &loss_sum, error);
+		if (was_finite && !isfinite(loss_sum))
+			explain(network, feed, &batch, evaluation.fault);
 		evaluation.records += batch.rows;
 		bd_feed_release(feed);
 		if (r < 0)

@@ -193,6 +193,7 @@ void bd_feature_cache_finish(struct bd_feature_cache *cache)
 {
 	if (cache->features)
 		munmap(cache->features, cache->mapped_bytes);
+	free(cache->dataset);
 	free(cache->present);
 	free(cache->classes);
 	free(cache->values);

@@ -21,6 +21,7 @@ struct bd_feed;
 struct bd_graph;
 
 struct bd_feature_cache {
+	char *dataset; /* the file that it is of, or NULL */
 	uint64_t records;
 	size_t width; /* floats of one record's features */
 	size_t target_width;

@@ -9,6 +9,7 @@
 #include "common/base/arithmetic.h"
 #include "common/base/clock.h"
 #include "common/stream/order.h"
+#include "trainer/learning/record_names.h"
 
 enum target_kind {
 	NO_TARGET,
@@ -26,6 +27,7 @@ struct bd_feed {
 	size_t number_count;
 	int64_t *renumbered; /* (batch, places) for CLASSES that are renumbered */
 	uint64_t records;
+	struct bd_record_names *names; /* NULL without memory */
 	uint64_t waited_ns;
 	struct {
 		struct bd_stream *stream;
@@ -160,6 +162,7 @@ int bd_feed_open(struct bd_client *client, const struct bd_stream_request *reque
 		goto fail;
 	const struct bd_schema *schema = bd_stream_schema(feed->stream.stream);
 	feed->records = schema->records;
+	feed->names = bd_record_names_create(request->dataset_text ? NULL : request->dataset, feed->records);
 	r = check_image(schema, shape, &feed->stream.image, error);
 	if (r == 0)
 		r = check_label(schema, &shape->output, feed, shape->wants_labels, error);
@@ -189,6 +192,7 @@ int bd_feed_of_cache(const struct bd_feature_cache *cache, const struct bd_strea
 		return bd_error_set(error, -ENOMEM, "no memory for a stream");
 	size_t batch = spec->batch;
 	feed->records = cache->records;
+	feed->names = bd_record_names_create(cache->dataset, feed->records);
 	feed->output_width = cache->target_width;
 	feed->places = cache->places;
 	feed->target_kind = cache->classes ? CLASSES : cache->values ? VALUES : NO_TARGET;
@@ -217,6 +221,7 @@ void bd_feed_close(struct bd_feed *feed)
 		return;
 	bd_feed_release(feed);
 	bd_stream_close(feed->stream.stream);
+	bd_record_names_destroy(feed->names);
 	free(feed->converted);
 	free(feed->numbers);
 	free(feed->renumbered);
@@ -264,6 +269,11 @@ uint64_t bd_feed_records(const struct bd_feed *feed)
 	return feed->records;
 }
 
+void bd_feed_name_record(struct bd_feed *feed, uint64_t record, char *text, size_t size)
+{
+	bd_record_names_format(feed->names, record, text, size);
+}
+
 uint64_t bd_feed_waited_ns(const struct bd_feed *feed)
 {
 	return feed->waited_ns;
@@ -273,11 +283,13 @@ uint64_t bd_feed_waited_ns(const struct bd_feed *feed)
 
 static int renumber_classes(struct bd_feed *feed, const struct bd_batch *batch, const int64_t *label, struct bd_error *error)
 {
+	char name[BD_RECORD_NAME_BYTES];
 	for (size_t i = 0; i < (size_t)batch->rows * feed->places; i++) {
-		if (label[i] < 0 || label[i] >= (int64_t)feed->number_count)
-			return bd_error_set(error, -ERANGE,
-			                    "record %" PRIu64 ": label %" PRId64 " lies outside 0..%zu, the data's classes",
-			                    batch->records[i / feed->places], label[i], feed->number_count - 1);
+		if (label[i] < 0 || label[i] >= (int64_t)feed->number_count) {
+			bd_feed_name_record(feed, batch->records[i / feed->places], name, sizeof name);
+			return bd_error_set(error, -ERANGE, "%s: label %" PRId64 " lies outside 0..%zu, the data's classes", name,
+			                    label[i], feed->number_count - 1);
+		}
 		feed->renumbered[i] = feed->numbers[label[i]];
 	}
 	return 0;

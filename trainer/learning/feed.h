@@ -74,6 +74,9 @@ BD_MUST_CHECK int bd_feed_next(struct bd_feed *feed, const volatile int *stop, s
                                struct bd_error *error);
 void bd_feed_release(struct bd_feed *feed);
 
+/* Where a record lies, for messages: record_names.h. */
+void bd_feed_name_record(struct bd_feed *feed, uint64_t record, char *text, size_t size);
+
 /* Nanoseconds spent in bd_feed_next so far. */
 uint64_t bd_feed_waited_ns(const struct bd_feed *feed);
 

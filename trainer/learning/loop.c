@@ -37,7 +37,7 @@ static int fail_of_loss(const struct bd_loop *loop, const char *what, struct bd_
 static int refuse_loss(struct bd_loop *loop, const struct bd_feed_batch *batch, double loss, struct bd_error *error)
 {
 	loop->fault[0] = 0;
-	if (!bd_proof_find_fault(loop->network, batch, loop->fault, sizeof loop->fault))
+	if (!bd_proof_find_fault(loop->network, loop->feed, batch, loop->fault, sizeof loop->fault))
 		loop->proof = BD_PROOF_BAD;
 	if (loop->options.on_nan != BD_ON_NAN_SKIP || ++loop->skips > BD_NAN_SKIPS_MAX)
 		return fail_of_loss(loop, isnan(loss) ? "NaN" : "infinite", error);

@@ -1,6 +1,5 @@
 #include "trainer/learning/proof.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -24,33 +23,36 @@ static size_t find_row(const float *values, size_t rows, size_t pitch, size_t wi
 	return rows;
 }
 
-static bool say(const struct bd_feed_batch *batch, size_t row, const char *what, float value, char *text, size_t size)
+static bool say(struct bd_feed *feed, const struct bd_feed_batch *batch, size_t row, const char *what, float value, char *text,
+                size_t size)
 {
-	snprintf(text, size, "record %" PRIu64 ": its %s holds %s", batch->records[row], what,
-	         isnan(value) ? "NaN" : "a number that is infinite");
+	char name[BD_RECORD_NAME_BYTES];
+	bd_feed_name_record(feed, batch->records[row], name, sizeof name);
+	snprintf(text, size, "%s: its %s holds %s", name, what, isnan(value) ? "NaN" : "a number that is infinite");
 	return true;
 }
 
-bool bd_proof_find_fault(const struct bd_network *network, const struct bd_feed_batch *batch, char *text, size_t size)
+bool bd_proof_find_fault(const struct bd_network *network, struct bd_feed *feed, const struct bd_feed_batch *batch, char *text,
+                         size_t size)
 {
 	size_t count = bd_graph_input_count(network->graph), pitch = batch->input.row_bytes / sizeof(float);
 	float value = 0;
 	if (!batch->features && batch->input.dtype == BD_GRAPH_FLOAT32) {
 		size_t row = find_row(batch->input.data, batch->rows, pitch ? pitch : count, count, &value);
 		if (row < batch->rows)
-			return say(batch, row, "picture", value, text, size);
+			return say(feed, batch, row, "picture", value, text, size);
 	}
 	/* Features of a frozen base, whose weights are finite, are as good as the picture. */
 	struct bd_shape shape;
 	if (batch->features && bd_graph_features(network->graph, &shape)) {
 		size_t width = (size_t)bd_shape_count(&shape), row = find_row(batch->features, batch->rows, width, width, &value);
 		if (row < batch->rows)
-			return say(batch, row, "picture", value, text, size);
+			return say(feed, batch, row, "picture", value, text, size);
 	}
 	if (batch->targets.values) {
 		size_t row = find_row(batch->targets.values, batch->rows, network->width, network->width, &value);
 		if (row < batch->rows)
-			return say(batch, row, "label", value, text, size);
+			return say(feed, batch, row, "label", value, text, size);
 	}
 	return false;
 }

@@ -14,8 +14,9 @@
 
 #include "trainer/learning/feed.h"
 #include "trainer/learning/network.h"
+#include "trainer/learning/record_names.h"
 
-#define BD_FAULT_TEXT_BYTES 160
+#define BD_FAULT_TEXT_BYTES (BD_RECORD_NAME_BYTES + 80)
 
 /* What is known of the weights as they are. */
 enum bd_proof {
@@ -25,10 +26,11 @@ enum bd_proof {
 };
 
 /*
- * Looks for a number of the batch that is NaN or infinite: in pictures that are floats, and in labels. True: *text says which record and
- * what of it, "record 17: its label holds NaN". False: the batch is good.
+ * Looks for a number of the feed's batch that is NaN or infinite: in pictures that are floats, and in labels. True: *text says which record
+ * (bd_record_names_format) and what of it, "k.tfrecord: record 17 at byte 4120: its label holds NaN". False: the batch is good.
  */
-bool bd_proof_find_fault(const struct bd_network *network, const struct bd_feed_batch *batch, char *text, size_t size);
+bool bd_proof_find_fault(const struct bd_network *network, struct bd_feed *feed, const struct bd_feed_batch *batch, char *text,
+                         size_t size);
 
 /* Runs the batch, which was just learned, through the network once more; nothing changes. GOOD or BAD. */
 enum bd_proof bd_proof_of(const struct bd_network *network, const struct bd_feed_batch *batch, uint64_t step);
