@@ -115,12 +115,16 @@ void bd_json_set(json_t *object, const char *name, size_t length, json_t *value_
 int bd_json_parse(const char *name, const char *text, size_t length, json_t **ret_value, struct bd_error *error)
 {
 	json_error_t problem;
+	bool lost_before = lost;
+	lost = false;
 	json_t *value = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
+	/* The library does not tell every missing memory as such: the text would be called damaged. */
+	bool no_memory = !value && (lost || json_error_code(&problem) == json_error_out_of_memory);
+	lost = value && (lost || lost_before); /* else told here */
+	if (no_memory)
+		return bd_error_set(error, -ENOMEM, "%s: no memory to read its JSON", name);
 	if (!value)
-		lost = false; /* told here */
-	if (!value)
-		return bd_error_set(error, json_error_code(&problem) == json_error_out_of_memory ? -ENOMEM : -EINVAL,
-		                    "%s: line %d: %s", name, problem.line, problem.text);
+		return bd_error_set(error, -EINVAL, "%s: line %d: %s", name, problem.line, problem.text);
 	*ret_value = value;
 	return 0;
 }

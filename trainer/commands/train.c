@@ -260,14 +260,19 @@ static int check_architecture(const struct bd_train *train, struct bd_error *err
 	return r;
 }
 
-/* Names in their order, without folders: data may move. A daemon's own dataset is not ours to read. */
-static void name_files(struct bd_train *train)
+/*
+ * Names in their order, without folders: data may move. A daemon's own dataset is not ours to read, and its reason comes with the stream; only
+ * what this process lacks is an error, else the checkpoints would know nothing of the files.
+ */
+static int name_files(struct bd_train *train, struct bd_error *error)
 {
 	struct bd_dataset *dataset = NULL;
 	struct bd_sha256 sha;
-	struct bd_error ignored;
-	if (access(train->train_data, F_OK) < 0 || bd_dataset_load(train->train_data, &dataset, &ignored) < 0)
-		return;
+	if (access(train->train_data, F_OK) < 0)
+		return 0;
+	int r = bd_dataset_load(train->train_data, &dataset, error);
+	if (r < 0)
+		return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO ? r : 0;
 	bd_sha256_init(&sha);
 	for (size_t i = 0; i < dataset->path_count; i++) {
 		const char *name = bd_path_base(dataset->paths[i]);
@@ -275,6 +280,7 @@ static void name_files(struct bd_train *train)
 	}
 	bd_sha256_finish(&sha, train->saving.files);
 	bd_dataset_destroy(dataset);
+	return 0;
 }
 
 static void print_notes(struct bd_train *train)
@@ -294,7 +300,9 @@ static int restore(struct bd_train *train, struct bd_error *error)
 	if (r < 0)
 		return r;
 	train->saving.notes = &train->notes;
-	name_files(train);
+	r = name_files(train, error);
+	if (r < 0)
+		return r;
 	bd_saving_set_order(&train->saving, &train->spec, train->spec.seed);
 	train->saving.best_metric = !train->eval_data ? NULL : train->best ? train->best : "loss";
 	r = train->fresh ? -ENOENT : bd_saving_load_newest(&train->saving, &train->loop.state, &train->window_metrics, error);

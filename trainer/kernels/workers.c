@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* About 30 microseconds: longer than the serial part between two loops of a step, shorter than a time slice. */
 #define SPINS 2000
@@ -151,7 +152,7 @@ int bd_workers_create(uint32_t threads, struct bd_workers **ret_workers, struct 
 	}
 	if (result) {
 		bd_workers_destroy(workers);
-		return bd_error_set(error, result, "cannot start %u threads", count);
+		return bd_error_set(error, result, "cannot start %u thread%s: %s", count, count == 1 ? "" : "s", strerror(-result));
 	}
 	*ret_workers = workers;
 	return 0;

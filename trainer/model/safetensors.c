@@ -220,7 +220,9 @@ static int parse_header(struct bd_safetensors *file, struct bd_error *error)
 	result = read_at(file, text, (size_t)length, PREFIX_BYTES, error);
 	if (result == 0 && (length == 0 || text[0] != '{'))
 		result = bd_error_set(error, -EBADMSG, "%s: its header does not begin with '{'", file->name);
-	if (result == 0 && bd_json_parse(file->name, text, (size_t)length, &file->header, error) < 0)
+	if (result == 0)
+		result = bd_json_parse(file->name, text, (size_t)length, &file->header, error);
+	if (result == -EINVAL)
 		result = bd_error_set(error, -EBADMSG, "%s: its header is no JSON", file->name);
 	free(text);
 	return result < 0 ? result : parse_entries(file, error);

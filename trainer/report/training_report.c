@@ -200,5 +200,9 @@ int bd_training_report_result(struct bd_training_report *report, const struct bd
 	report->progress = NULL;
 	if (!report->options.quiet)
 		say_end(loop, result);
-	return report->options.json ? bd_json_print_line(stdout, result_json(loop, result), error) : 0;
+	int r = report->options.json ? bd_json_print_line(stdout, result_json(loop, result), error) : 0;
+	/* Said when it happened; the training itself is whole. */
+	if (r == 0 && report->lost_lines)
+		r = bd_error_set(error, -EIO, "the training is done, but not all of its lines of JSON could be written");
+	return r;
 }

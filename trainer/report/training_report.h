@@ -44,7 +44,7 @@ struct bd_training_result {
 	bool features_cached;
 };
 
-/* Ends the progress line and gives the result. */
+/* Ends the progress line and gives the result. -errno where it, or a line of JSON before it, could not be written. */
 BD_MUST_CHECK int bd_training_report_result(struct bd_training_report *report, const struct bd_loop *loop,
                                             const struct bd_training_result *result, struct bd_error *error);
 

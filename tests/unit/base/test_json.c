@@ -108,6 +108,35 @@ static void parser_refuses_what_is_no_json(void **state)
 	}
 }
 
+/* Each allocation of the parser fails once: no memory, never a text that is damaged. */
+static void parser_without_memory_does_not_call_the_text_damaged(void **state)
+{
+	(void)state;
+	/* without strings: there jansson 2.14 aborts in an assertion of its own */
+	static const char text[] = "[1,2.5,[3,4,[5,6,7,8,9,10,11,12,13]],{},[],[null,true]]";
+	if (!BD_MALLOC_FAILS)
+		skip();
+	int refused = 0;
+	for (int n = 0; n < 60; n++) {
+		json_t *value = NULL;
+		struct bd_error error = { 0 };
+		allocations_left = n;
+		int result = bd_json_parse("h", text, strlen(text), &value, &error);
+		allocations_left = -1;
+		if (result == 0) {
+			json_decref(value);
+			continue;
+		}
+		refused++;
+		assert_int_equal(result, -ENOMEM);
+		assert_string_equal(error.text, "h: no memory to read its JSON");
+	}
+	assert_true(refused >= 10);
+	json_t *value;
+	assert_int_equal(bd_json_parse("h", text, strlen(text), &value, NULL), 0);
+	json_decref(value);
+}
+
 static void sha256_of_a_known_text(void **state)
 {
 	(void)state;
@@ -125,6 +154,7 @@ int main(void)
 		cmocka_unit_test(floats_are_written_with_few_digits),
 		cmocka_unit_test(bad_utf8_is_replaced),
 		cmocka_unit_test(parser_refuses_what_is_no_json),
+		cmocka_unit_test(parser_without_memory_does_not_call_the_text_damaged),
 		cmocka_unit_test(sha256_of_a_known_text),
 	};
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);
