@@ -213,15 +213,16 @@ static void measure(const char *name, struct settings settings)
 	struct rusage usage;
 	getrusage(RUSAGE_SELF, &usage);
 	double scale = 1e-6 / (double)steps;
-	printf("{\"model\":\"%s\",\"batch\":%u,\"threads\":%u,\"simd\":\"%s\",\"gemm\":\"own\",\"convolution\":\"%s\",\"images_per_"
+	const struct bd_kernels *kernels = bd_graph_kernels(job.graph);
+	printf("{\"model\":\"%s\",\"batch\":%u,\"threads\":%u,\"simd\":\"%s\",\"gemm\":\"%s\",\"convolution\":\"%s\",\"images_per_"
 	       "s\":%.1f,"
 	       "\"images_per_s_median\":%.1f,\"images_per_s_best\":%.1f,\"step_ms\":%.2f,\"forward_ms\":%.2f,\"backward_ms\":%.2f,"
 	       "\"update_ms\":%.2f,\"cpu_ms_per_image\":%.3f,\"steps\":%zu,\"cores_by_others\":%.2f,\"peak_rss_bytes\":%ld}\n",
-	       name, settings.batch, bd_graph_threads(job.graph), bd_simd_name(bd_simd_level()), settings.exact ? "exact" : "fast",
-	       settings.batch * (double)steps / total, settings.batch / times[steps / 2], settings.batch / times[0],
-	       1e3 * times[steps / 2], scale * (double)job.forward_ns, scale * (double)job.backward_ns,
-	       scale * (double)job.update_ns, 1e3 * own / (double)(steps * settings.batch), steps, others > 0 ? others : 0,
-	       usage.ru_maxrss * 1024);
+	       name, settings.batch, bd_graph_threads(job.graph), bd_simd_name(kernels->level),
+	       kernels->openblas ? "openblas" : "own", settings.exact ? "exact" : "fast", settings.batch * (double)steps / total,
+	       settings.batch / times[steps / 2], settings.batch / times[0], 1e3 * times[steps / 2], scale * (double)job.forward_ns,
+	       scale * (double)job.backward_ns, scale * (double)job.update_ns, 1e3 * own / (double)(steps * settings.batch), steps,
+	       others > 0 ? others : 0, usage.ru_maxrss * 1024);
 	fflush(stdout);
 	bd_optimizer_destroy(job.optimizer);
 	bd_graph_destroy(job.graph);

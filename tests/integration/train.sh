@@ -58,6 +58,15 @@ refuses 2 "both want standard output" "$bin/batchtrain" export --model-dir "$WOR
 refuses 2 "want a file" "$bin/batchtrain" predict --model-dir "$WORK/run" --data "$WORK/data/test.yaml" --sheet -
 refuses 1 "model.onnx" "$bin/batchtrain" export --model-dir "$WORK/run" --format onnx --output "$WORK/model.onnx"
 "$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1 | grep -q '"parameters":2185' || fail "summary: $("$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1)"
+# Who multiplies: own products where there is vector code for them.
+for choice in openblas:baseline: own:baseline:own openblas:avx512:openblas; do
+	IFS=: read -r products simd blas <<-END
+		$choice
+	END
+	BATCHD_SIMD=$simd BATCHD_BLAS=$blas "$bin/batchtrain" summary "$WORK/model.yaml" --json | tail -n 1 | grep -q "\"products\":\"$products\"" || fail "not $products with BATCHD_SIMD=$simd BATCHD_BLAS=$blas"
+done
+BATCHD_SIMD=baseline "$bin/batchtrain" summary "$WORK/model.yaml" | grep -q 'kernels: openblas (' || fail "summary does not name openblas"
+BATCHD_BLAS=mkl refuses 1 "BATCHD_BLAS is 'openblas' or 'own', not 'mkl'" "$bin/batchtrain" summary "$WORK/model.yaml"
 
 # Training needs the dense kernels' gradients (128 x 16 and 16 floats) as a whole only where they are clipped by norm.
 sed 's/learning_rate: /clipnorm: 1, learning_rate: /' "$WORK/model.yaml" >"$WORK/clipped.yaml"

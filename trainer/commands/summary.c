@@ -10,6 +10,7 @@
 #include "common/base/simd.h"
 #include "common/base/units.h"
 #include "trainer/commands/data_options.h"
+#include "trainer/kernels/openblas.h"
 #include "trainer/learning/network.h"
 
 #define DEFAULT_BATCH 20
@@ -108,7 +109,11 @@ static int print_totals(const struct summary *summary, struct bd_error *error)
 {
 	struct bd_graph_memory memory = bd_graph_memory(summary->network.graph);
 	uint64_t bytes = memory.parameters + memory.packed + memory.activations + memory.scratch;
-	const char *level = bd_simd_name(bd_simd_level());
+	const struct bd_kernels *kernels = bd_graph_kernels(summary->network.graph);
+	const char *level = bd_simd_name(kernels->level);
+	char products[64] = "";
+	if (kernels->openblas)
+		snprintf(products, sizeof products, "openblas (%s), otherwise ", bd_openblas_core());
 	if (!summary->json) {
 		char size[32];
 		double operations = 2 * (double)summary->multiply_adds;
@@ -116,9 +121,9 @@ static int print_totals(const struct summary *summary, struct bd_error *error)
 		bd_format_size(bytes, size, sizeof size);
 		printf("%" PRIu64 " parameters, %" PRIu64
 		       " of them trained; %.3f %s forward a picture; %s for training with batches of %" PRIu64
-		       "; kernels: %s, %u threads\n",
+		       "; kernels: %s%s, %u threads\n",
 		       summary->parameters, summary->trained, operations / (in_giga ? 1e9 : 1e6), in_giga ? "GFLOP" : "MFLOP", size,
-		       summary->batch, level, bd_graph_threads(summary->network.graph));
+		       summary->batch, products, level, bd_graph_threads(summary->network.graph));
 		return 0;
 	}
 	json_t *object = json_object();
@@ -128,6 +133,7 @@ static int print_totals(const struct summary *summary, struct bd_error *error)
 	json_object_set_new(object, "memory_bytes", json_integer((json_int_t)bytes));
 	json_object_set_new(object, "batch", json_integer((json_int_t)summary->batch));
 	json_object_set_new(object, "kernels", json_string(level));
+	json_object_set_new(object, "products", json_string(kernels->openblas ? "openblas" : "own"));
 	json_object_set_new(object, "threads", json_integer((json_int_t)bd_graph_threads(summary->network.graph)));
 	return bd_json_print_line(stdout, object, error);
 }

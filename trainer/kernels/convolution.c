@@ -37,8 +37,10 @@ void bd_conv_plan(struct bd_conv *conv, bool exact)
 		conv->way = BD_WAY_POINTWISE;
 	else if (three && sixteens && !exact)
 		conv->way = BD_WAY_WINOGRAD;
+	else if (window_columns(conv) * conv->filters <= BD_DIRECT_KERNEL_FLOATS && !conv->kernels->openblas)
+		conv->way = BD_WAY_DIRECT;
 	else
-		conv->way = window_columns(conv) * conv->filters <= BD_DIRECT_KERNEL_FLOATS ? BD_WAY_DIRECT : BD_WAY_COLUMNS;
+		conv->way = BD_WAY_COLUMNS; /* OpenBLAS would do a direct way in pieces that are too small for it */
 	conv->tile = winograd_products(conv, 3) <= winograd_products(conv, 4) ? 3 : 4;
 }
 
@@ -163,6 +165,7 @@ static void pack_winograd(const void *argument, size_t panel, float *scratch)
 		                               .filters = conv->filters,
 		                               .kernel = task->kernel,
 		                               .rotated = conv->turned,
+		                               .rows = conv->kernels->product,
 		                               .weights = task->packed };
 	conv->kernels->winograd_weights(&weights, panel, scratch);
 }
@@ -193,6 +196,7 @@ struct bd_winograd bd_conv_winograd(const struct bd_conv *conv, const float *in,
 		.bias = bias,
 		.clamp = clamp,
 		.out = out,
+		.product = conv->kernels->product,
 	};
 }
 

@@ -2,8 +2,8 @@
  * convolution.h - a 2-D convolution: which way is taken, its packed weights, forward and both gradients.
  *
  * Ways: 1x1 with stride 1 is a matrix product as it stands; 3x3 with stride 1 and at least 16 channels is Winograd, F(4x4), or
- * F(3x3) where that wastes less; small kernels (a first layer) are products of the padded picture's rows as they lie; everything else copies blocks
- * of windows (im2col) that stay in the second-level cache. The gradient of the input of
+ * F(3x3) where that wastes less; small kernels (a first layer) are products of the padded picture's rows as they lie, with own
+ * products; everything else copies blocks of windows (im2col) that stay in the second-level cache. The gradient of the input of
  * a convolution with stride 1 is a convolution with turned weights; with other strides the products are added where they
  * came from. The kernel's gradient sums over fixed chunks of pixels, chunk by chunk.
  */

@@ -1,5 +1,11 @@
 #include "trainer/kernels/kernels.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/kernels/openblas.h"
+
 #define DECLARE(suffix)                                                                                                            \
 	void bd_gemm_run_##suffix(const struct bd_gemm *gemm);                                                                     \
 	void bd_gemm_pack_run_##suffix(const struct bd_gemm_pack *pack, size_t first_panel, size_t panels);                        \
@@ -63,9 +69,18 @@ const struct bd_kernels *bd_kernels_of(enum bd_simd_level level)
 	return &tables[level];
 }
 
-const struct bd_kernels *bd_kernels(void)
+int bd_kernels_choose(const struct bd_kernels **ret_kernels, struct bd_error *error)
 {
-	return bd_kernels_of(bd_simd_level());
+	enum bd_simd_level level = bd_simd_level();
+	const char *wanted = getenv("BATCHD_BLAS");
+	bool openblas = level == BD_SIMD_BASELINE;
+	if (wanted && *wanted) {
+		openblas = !strcmp(wanted, "openblas");
+		if (!openblas && strcmp(wanted, "own") != 0)
+			return bd_error_set(error, -EINVAL, "BATCHD_BLAS is 'openblas' or 'own', not '%s'", wanted);
+	}
+	*ret_kernels = openblas ? bd_openblas_kernels(level) : bd_kernels_of(level);
+	return 0;
 }
 
 size_t bd_gemm_packed_floats(const struct bd_kernels *kernels, size_t k, size_t n)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/base/simd.h"
+#include "common/include/batchd/error.h"
 
 /* Activations cheap enough to be done while a result is written. */
 enum bd_clamp { BD_CLAMP_NONE, BD_CLAMP_RELU, BD_CLAMP_RELU6 };
@@ -27,7 +28,7 @@ struct bd_gemm {
 	const float *a;
 	size_t a_pitch;
 	bool a_transposed; /* A's element (i, k) is a[k * a_pitch + i], else a[i * a_pitch + k] */
-	const float *b; /* packed by gemm_pack; or rows of b_pitch floats, where n is a multiple of nr / 2 */
+	const float *b; /* packed by gemm_pack; or rows of b_pitch floats, where n is a multiple of nr / 2 (OpenBLAS: any) */
 	size_t b_pitch; /* 0 = packed */
 	float *c;
 	size_t c_pitch;
@@ -36,7 +37,7 @@ struct bd_gemm {
 	enum bd_clamp clamp;
 };
 
-/* B (k, n) into panels of nr columns, the last filled up with zeros: ceil(n / nr) * k * nr floats. */
+/* B (k, n) into panels of nr columns, the last filled up with zeros, or what OpenBLAS likes: ceil(n / nr) * k * nr floats. */
 struct bd_gemm_pack {
 	size_t k, n;
 	size_t k_first, k_total; /* these k rows are rows k_first .. of a packed matrix of k_total rows */
@@ -57,6 +58,7 @@ struct bd_winograd {
 	const float *bias; /* filters values, or NULL */
 	enum bd_clamp clamp;
 	float *out;
+	void (*product)(const struct bd_gemm *gemm); /* of bd_kernels: NULL = the level's own */
 };
 
 struct bd_winograd_weights {
@@ -64,6 +66,7 @@ struct bd_winograd_weights {
 	size_t channels, filters; /* of the convolution that is to be done: swapped where rotated */
 	const float *kernel; /* (3, 3, channels, filters), or, rotated, (3, 3, filters, channels) */
 	bool rotated; /* for the gradient of the input */
+	bool rows; /* [point][channel][filter] for bd_kernels.product, each row filled up to whole panels; else panel by panel */
 	float *weights;
 };
 
@@ -77,10 +80,13 @@ struct bd_window {
 
 struct bd_kernels {
 	enum bd_simd_level level;
+	bool openblas; /* the products are OpenBLAS' */
 	size_t mr, nr; /* block of the matrix product */
 
 	void (*gemm)(const struct bd_gemm *gemm);
 	void (*gemm_pack)(const struct bd_gemm_pack *pack, size_t first_panel, size_t panels);
+	/* gemm without bias and clamp, b_pitch given: what the Winograd kernels multiply with; NULL where they do it themselves */
+	void (*product)(const struct bd_gemm *gemm);
 
 	/* Tiles first .. first + count of all pictures; scratch: bd_winograd_scratch floats, zeros or results of this function. */
 	void (*winograd)(const struct bd_winograd *winograd, size_t first, size_t count, float *scratch);
@@ -131,10 +137,13 @@ struct bd_kernels {
 	void (*from_bytes)(size_t pixels, size_t channels, const uint8_t *x, const float *mean, float scale, float *out);
 };
 
-/* The table for bd_simd_level(). Any thread. */
-const struct bd_kernels *bd_kernels(void);
+/*
+ * The table for bd_simd_level(), with own products at avx2 and avx512 and with those of OpenBLAS (openblas.h) otherwise; $BATCHD_BLAS (own |
+ * openblas) says which at any level. -EINVAL for another word. Any thread.
+ */
+BD_MUST_CHECK int bd_kernels_choose(const struct bd_kernels **ret_kernels, struct bd_error *error);
 
-/* The same for a level that this processor has; for tests. */
+/* The own kernels of a level that this processor has. */
 const struct bd_kernels *bd_kernels_of(enum bd_simd_level level);
 
 size_t bd_gemm_packed_floats(const struct bd_kernels *kernels, size_t k, size_t n);

@@ -29,6 +29,25 @@ BD_INLINE void multiply(const struct bd_winograd *w, size_t count, size_t first_
 		}
 }
 
+/* The same by a product of another's. */
+static void multiply_rows(const struct bd_winograd *w, size_t count, size_t first_filter, size_t filters, const float *v,
+                          float *products, size_t xis)
+{
+	const size_t v_pitch = w->channels + BD_V_GAP, b_pitch = (w->filters + BD_NR - 1) / BD_NR * BD_NR;
+	for (size_t xi = 0; xi < xis; xi++) {
+		struct bd_gemm gemm = { .m = count,
+			                .n = filters,
+			                .k = w->channels,
+			                .a = v + xi * BD_WINOGRAD_TILES * v_pitch,
+			                .a_pitch = v_pitch,
+			                .b = w->weights + xi * w->channels * b_pitch + first_filter,
+			                .b_pitch = b_pitch,
+			                .c = products + xi * BD_WINOGRAD_TILES * BD_WINOGRAD_FILTERS,
+			                .c_pitch = BD_WINOGRAD_FILTERS };
+		w->product(&gemm);
+	}
+}
+
 BD_INLINE void write_tile(const struct bd_winograd *w, const struct bd_tile *tile, const bd_vector *d, size_t filter,
                           const size_t m)
 {
@@ -87,7 +106,10 @@ BD_INLINE void run_tiles(const struct bd_winograd *w, size_t first, size_t count
 	bd_transform_input(w, first, count, zeros, v, blank, m);
 	for (size_t f = 0; f < w->filters; f += BD_WINOGRAD_FILTERS) {
 		size_t filters = w->filters - f < BD_WINOGRAD_FILTERS ? w->filters - f : BD_WINOGRAD_FILTERS;
-		multiply(w, count, f, filters, v, products, m);
+		if (w->product)
+			multiply_rows(w, count, f, filters, v, products, xis);
+		else
+			multiply(w, count, f, filters, v, products, m);
 		transform_output(w, first, count, f, filters, products, blank, m);
 	}
 }
@@ -114,7 +136,8 @@ static void gather_taps(const struct bd_winograd_weights *w, size_t first, size_
 		}
 }
 
-BD_INLINE void transform_weights(const struct bd_winograd_weights *w, const float *taps, float *to, const size_t n,
+/* pitch: floats from channel to channel of `to` */
+BD_INLINE void transform_weights(const struct bd_winograd_weights *w, const float *taps, float *to, size_t pitch, const size_t n,
                                  const float g[][3])
 {
 	for (size_t c = 0; c < w->channels; c++)
@@ -129,7 +152,7 @@ BD_INLINE void transform_weights(const struct bd_winograd_weights *w, const floa
 			}
 			for (size_t i = 0; i < n; i++)
 				for (size_t k = 0; k < n; k++)
-					bd_store(to + ((i * n + k) * w->channels + c) * BD_NR + j,
+					bd_store(to + ((i * n + k) * w->channels + c) * pitch + j,
 					         g[k][0] * half[i][0] + g[k][1] * half[i][1] + g[k][2] * half[i][2]);
 		}
 }
@@ -139,9 +162,10 @@ void BD_SIMD(bd_winograd_weights_run)(const struct bd_winograd_weights *weights,
 	size_t first = panel * BD_NR, n = weights->m + 2;
 	size_t filters = weights->filters - first < BD_NR ? weights->filters - first : BD_NR;
 	gather_taps(weights, first, filters, scratch);
-	float *to = weights->weights + panel * n * n * weights->channels * BD_NR;
+	size_t pitch = weights->rows ? (weights->filters + BD_NR - 1) / BD_NR * BD_NR : BD_NR;
+	float *to = weights->weights + (weights->rows ? first : panel * n * n * weights->channels * BD_NR);
 	if (weights->m == 4)
-		transform_weights(weights, scratch, to, 6, bd_g4);
+		transform_weights(weights, scratch, to, pitch, 6, bd_g4);
 	else
-		transform_weights(weights, scratch, to, 5, bd_g3);
+		transform_weights(weights, scratch, to, pitch, 5, bd_g3);
 }

@@ -85,6 +85,27 @@ BD_INLINE void multiply(const struct bd_winograd *w, size_t count, size_t filter
 		}
 }
 
+/* The same by a product of another's. */
+static void multiply_rows(const struct bd_winograd *w, size_t count, size_t filters, bool accumulate, const float *v,
+                          const float *products, float *part, size_t xis)
+{
+	const size_t v_pitch = w->channels + BD_V_GAP;
+	for (size_t xi = 0; xi < xis; xi++) {
+		struct bd_gemm gemm = { .m = w->channels,
+			                .n = filters,
+			                .k = count,
+			                .a = v + xi * BD_WINOGRAD_TILES * v_pitch,
+			                .a_pitch = v_pitch,
+			                .a_transposed = true,
+			                .b = products + xi * BD_WINOGRAD_TILES * BD_WINOGRAD_FILTERS,
+			                .b_pitch = BD_WINOGRAD_FILTERS,
+			                .c = part + xi * w->channels * BD_WINOGRAD_FILTERS,
+			                .c_pitch = BD_WINOGRAD_FILTERS,
+			                .accumulate = accumulate };
+		w->product(&gemm);
+	}
+}
+
 static size_t filters_from(const struct bd_winograd *w, size_t first)
 {
 	return w->filters - first < BD_WINOGRAD_FILTERS ? w->filters - first : BD_WINOGRAD_FILTERS;
@@ -100,7 +121,10 @@ BD_INLINE void gradient_tiles(const struct bd_winograd *w, const float *gradient
 	memset(zeros, 0, zero_floats * sizeof *zeros);
 	bd_transform_input(w, first, count, zeros, v, NULL, m);
 	expand_gradient(w, gradient + first_filter, first, count, filters, zeros, products, m);
-	multiply(w, count, filters, accumulate, v, products, part, m);
+	if (w->product)
+		multiply_rows(w, count, filters, accumulate, v, products, part, xis);
+	else
+		multiply(w, count, filters, accumulate, v, products, part, m);
 }
 
 void BD_SIMD(bd_winograd_gradient)(const struct bd_winograd *winograd, const float *out_gradient, size_t first, size_t count,

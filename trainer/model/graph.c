@@ -18,10 +18,11 @@ int bd_graph_create(const struct bd_model *model, uint32_t max_batch, const stru
 	if (!graph)
 		return bd_error_set(error, -ENOMEM, "no memory for a graph");
 	graph->options = *options;
-	graph->kernels = bd_kernels();
 	graph->max_batch = max_batch;
 	graph->most_inputs = 1;
-	int result = bd_workers_create(options->threads, &graph->workers, error);
+	int result = bd_kernels_choose(&graph->kernels, error);
+	if (!result)
+		result = bd_workers_create(options->threads, &graph->workers, error);
 	if (!result)
 		result = bd_graph_build(graph, model, error);
 	if (!result) {
@@ -209,6 +210,11 @@ struct bd_graph_memory bd_graph_memory(const struct bd_graph *graph)
 		memory.packed += graph->layers[i].packed_floats * sizeof(float);
 	memory.scratch = (graph->scratch_floats + graph->piece_floats) * sizeof(float) * bd_workers_count(graph->workers);
 	return memory;
+}
+
+const struct bd_kernels *bd_graph_kernels(const struct bd_graph *graph)
+{
+	return graph->kernels;
 }
 
 uint32_t bd_graph_threads(const struct bd_graph *graph)

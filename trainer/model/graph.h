@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include <batchd/error.h>
+#include "trainer/kernels/kernels.h"
 #include "trainer/model/model.h"
 #include "trainer/model/parameter.h"
 #include "trainer/model/shape.h"
@@ -139,5 +140,6 @@ struct bd_graph_memory {
 struct bd_graph_memory bd_graph_memory(const struct bd_graph *graph);
 
 uint32_t bd_graph_threads(const struct bd_graph *graph);
+const struct bd_kernels *bd_graph_kernels(const struct bd_graph *graph);
 
 #endif

@@ -7,6 +7,7 @@
 #include "common/base/random.h"
 #include "tests/unit/test.h"
 #include "trainer/kernels/convolution.h"
+#include "trainer/kernels/openblas.h"
 #include "trainer/layers/layer.h"
 
 struct example {
@@ -177,8 +178,10 @@ static void all_examples(bool exact)
 	struct bd_workers *workers;
 	assert_int_equal(bd_workers_create(2, &workers, NULL), 0);
 	for (int level = BD_SIMD_BASELINE; level <= (int)bd_simd_level(); level++)
-		for (size_t i = 0; i < sizeof examples / sizeof *examples; i++)
+		for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
 			check_example(&examples[i], bd_kernels_of((enum bd_simd_level)level), workers, exact);
+			check_example(&examples[i], bd_openblas_kernels((enum bd_simd_level)level), workers, exact);
+		}
 	bd_workers_destroy(workers);
 }
 
@@ -278,8 +281,10 @@ static void blank_input_gives_exactly_zero(void **state)
 	struct bd_workers *workers = NULL;
 	assert_int_equal(bd_workers_create(2, &workers, NULL), 0);
 	for (int level = BD_SIMD_BASELINE; level <= (int)bd_simd_level(); level++)
-		for (size_t i = 0; i < sizeof blanks / sizeof *blanks; i++)
+		for (size_t i = 0; i < sizeof blanks / sizeof *blanks; i++) {
 			check_blank(&blanks[i], bd_kernels_of((enum bd_simd_level)level), workers);
+			check_blank(&blanks[i], bd_openblas_kernels((enum bd_simd_level)level), workers);
+		}
 	bd_workers_destroy(workers);
 }
 

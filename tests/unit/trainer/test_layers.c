@@ -7,6 +7,7 @@
 
 #include "tests/support/golden.h"
 #include "tests/unit/test.h"
+#include "trainer/kernels/openblas.h"
 #include "trainer/layers/layer.h"
 
 #define MAX_INPUTS 2
@@ -297,6 +298,7 @@ static void layers_agree_with_keras(void **state)
 	(void)state;
 	for (int level = BD_SIMD_BASELINE; level <= (int)bd_simd_level(); level++)
 		all_cases(bd_kernels_of((enum bd_simd_level)level), true, 1);
+	all_cases(bd_openblas_kernels(bd_simd_level()), true, 1);
 }
 
 static void fast_layers_agree_with_keras_on_two_threads(void **state)
