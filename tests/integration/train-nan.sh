@@ -38,7 +38,9 @@ expect 1 "$bin/batchtrain" train model.yaml --data nan.yaml --model-dir a --batc
 holds err 'all 3 batches were left out, and nothing was learned: ' '.tfrecord: record '
 holds out '"step":1,"epoch":1,"loss":null,"mean_absolute_error":null,"learning_rate":0.001'
 ! ls a/checkpoint-* 2>/dev/null || fail "a checkpoint of a run that learned nothing"
-expect 0 "$bin/batchtrain" train model.yaml --data good.yaml --model-dir b --batch 4 --steps 3 --quiet
+! grep -q mean_absolute_error a/events.out.* || fail "TensorBoard has a curve of a run that learned nothing"
+expect 0 "$bin/batchtrain" train model.yaml --data good.yaml --model-dir b --batch 4 --steps 3 --report-every 1 --quiet
+grep -q mean_absolute_error b/events.out.* || fail "TensorBoard has no curve of a run that learned"
 expect 1 "$bin/batchtrain" evaluate --model-dir b --data nan.yaml --json
 holds out '"loss":null'
 holds err 'nan.yaml: the loss is no finite number: ' '.tfrecord: record ' 'its label holds NaN'
