@@ -94,9 +94,17 @@ stop_with INT
 [ "$( (sh -c 'kill -HUP $$; echo ignored') 2>/dev/null || true)" = ignored ] || stop_with HUP
 
 # One thread: the same bits too.
-"$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/single" --batch 20 --threads 1 --steps 40 --quiet
-"$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/double" --batch 20 --threads 2 --steps 40 --quiet
+forty_steps() {
+	"$bin/batchtrain" train "$WORK/model.yaml" --data "$WORK/data/train.yaml" --model-dir "$WORK/$1" --batch 20 --threads "$2" --steps 40 --quiet
+}
+forty_steps single 1
+forty_steps double 2
 cmp "$WORK/single/checkpoint-40.safetensors" "$WORK/double/checkpoint-40.safetensors" || fail "one thread and two: other weights"
+for threads in 1 2 3; do
+	BATCHD_BLAS=openblas forty_steps openblas-$threads $threads
+	cmp "$WORK/openblas-1/checkpoint-40.safetensors" "$WORK/openblas-$threads/checkpoint-40.safetensors" || fail "openblas, one thread and $threads: other weights"
+done
+
 # A run that goes on says where, of how many steps in all; its bar counts all of them. A finished one does not go on.
 grep -q 'going on from step' "$WORK/whole.log" && fail "a first run goes on: $(cat "$WORK/whole.log")"
 loud() {

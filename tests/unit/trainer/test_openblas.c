@@ -1,5 +1,6 @@
 /* Every product of every level against OpenBLAS' own, and which of them a graph takes. */
 #include <cblas.h>
+#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -217,6 +218,15 @@ static void library_has_no_threads_of_its_own(void **state)
 {
 	(void)state;
 	assert_int_equal(openblas_get_num_threads(), 1);
+#if !defined(__SANITIZE_THREAD__) /* which has a thread itself */
+	DIR *tasks = opendir("/proc/self/task");
+	assert_non_null(tasks);
+	int threads = 0;
+	for (struct dirent *entry; (entry = readdir(tasks));)
+		threads += entry->d_name[0] != '.';
+	closedir(tasks);
+	assert_int_equal(threads, 1);
+#endif
 }
 
 int main(void)
