@@ -33,7 +33,7 @@ INCLUDES := -I. -Icommon/include -I$(B) $(shell pkg-config --cflags $(PACKAGES_C
 	$(shell pkg-config --cflags openblas 2>/dev/null)
 LIBS_COMMON := $(shell pkg-config --libs $(PACKAGES_COMMON) 2>/dev/null) -lm
 LIBS_DAEMON := $(shell pkg-config --libs $(PACKAGES_DAEMON) 2>/dev/null)
-LIBS_TRAINER := $(shell pkg-config --libs $(PACKAGES_TRAINER) 2>/dev/null) $(shell pkg-config --libs openblas 2>/dev/null || echo -lopenblas)
+LIBS_TRAINER := $(shell pkg-config --libs $(PACKAGES_TRAINER) 2>/dev/null)
 LIBS_TESTS := $(shell pkg-config --libs $(PACKAGES_TESTS) 2>/dev/null)
 
 override CFLAGS += -std=c17 -D_GNU_SOURCE -DBD_VERSION='"$(VERSION)"' -pthread -fPIC -fno-math-errno -fvisibility=hidden $(WARNINGS) $(MODE_FLAGS) $(INCLUDES)

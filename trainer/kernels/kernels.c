@@ -79,7 +79,9 @@ int bd_kernels_choose(const struct bd_kernels **ret_kernels, struct bd_error *er
 		if (!openblas && strcmp(wanted, "own") != 0)
 			return bd_error_set(error, -EINVAL, "BATCHD_BLAS is 'openblas' or 'own', not '%s'", wanted);
 	}
-	*ret_kernels = openblas ? bd_openblas_kernels(level) : bd_kernels_of(level);
+	if (openblas)
+		return bd_openblas_kernels(level, ret_kernels, error);
+	*ret_kernels = bd_kernels_of(level);
 	return 0;
 }
 

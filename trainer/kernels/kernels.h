@@ -139,7 +139,7 @@ struct bd_kernels {
 
 /*
  * The table for bd_simd_level(), with own products at avx2 and avx512 and with those of OpenBLAS (openblas.h) otherwise; $BATCHD_BLAS (own |
- * openblas) says which at any level. -EINVAL for another word. Any thread.
+ * openblas) says which at any level. -EINVAL for another word, and an error where OpenBLAS is not there. Any thread.
  */
 BD_MUST_CHECK int bd_kernels_choose(const struct bd_kernels **ret_kernels, struct bd_error *error);
 

@@ -1,26 +1,47 @@
 #include "trainer/kernels/openblas.h"
 
 #include <cblas.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* OpenBLAS copies B anew for each product: tasks of more rows do that less often. */
 #define TASK_BLOCK_ROWS 16
 
-/* Ends the threads of builds that have some; the other builds lack it. */
-int blas_thread_shutdown_(void) __attribute__((weak));
+#define LIBRARY "libopenblas.so.0"
 
-/* OpenBLAS has started a thread for each processor before main, and each spins for a tenth of a second before it sleeps. */
+/* OpenBLAS reads it when it is loaded. Set while there is one thread: nobody else may look at the environment meanwhile. */
 __attribute__((constructor)) static void one_thread(void)
 {
-	openblas_set_num_threads(1);
-	if (blas_thread_shutdown_)
-		blas_thread_shutdown_();
+	setenv("OPENBLAS_NUM_THREADS", "1", 1);
+}
+
+static struct {
+	int result;
+	struct bd_error error;
+	__typeof__(&cblas_sgemm) sgemm;
+	__typeof__(&openblas_get_corename) core_name;
+} library;
+
+/* Loaded and not linked: a linked one would start a thread for each processor, with a buffer of 32 MiB, before main could prevent it. */
+static void load(void)
+{
+	void *handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	if (handle) {
+		*(void **)&library.sgemm = dlsym(handle, "cblas_sgemm");
+		*(void **)&library.core_name = dlsym(handle, "openblas_get_corename");
+	}
+	if (!library.sgemm || !library.core_name)
+		library.result = bd_error_set(&library.error, -ELIBACC,
+		                              "cannot load OpenBLAS: %s; install it (libopenblas0), or set BATCHD_BLAS=own",
+		                              dlerror());
 }
 
 const char *bd_openblas_core(void)
 {
-	return openblas_get_corename();
+	return library.core_name();
 }
 
 /* Some kernels leave the upper halves of the AVX registers in use: SSE code behind them would take three times as long. */
@@ -41,9 +62,9 @@ static size_t smaller(size_t a, size_t b)
 static void multiply(const struct bd_gemm *gemm, size_t first, size_t m, size_t k, const float *a, const float *b, bool accumulate)
 {
 	size_t b_pitch = gemm->b_pitch ? gemm->b_pitch : gemm->n;
-	cblas_sgemm(CblasRowMajor, gemm->a_transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, (blasint)m, (blasint)gemm->n,
-	            (blasint)k, 1, a, (blasint)gemm->a_pitch, b, (blasint)b_pitch, accumulate, gemm->c + first * gemm->c_pitch,
-	            (blasint)gemm->c_pitch);
+	library.sgemm(CblasRowMajor, gemm->a_transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, (blasint)m, (blasint)gemm->n,
+	              (blasint)k, 1, a, (blasint)gemm->a_pitch, b, (blasint)b_pitch, accumulate, gemm->c + first * gemm->c_pitch,
+	              (blasint)gemm->c_pitch);
 	clear_upper_halves();
 }
 
@@ -119,8 +140,9 @@ LEVEL(avx2, BD_SIMD_AVX2)
 LEVEL(avx512, BD_SIMD_AVX512)
 #endif
 
-static void fill_tables(void)
+static void begin(void)
 {
+	load();
 	fill(BD_SIMD_BASELINE, gemm_baseline, pack_baseline);
 #if defined(__x86_64__)
 	fill(BD_SIMD_AVX2, gemm_avx2, pack_avx2);
@@ -128,9 +150,12 @@ static void fill_tables(void)
 #endif
 }
 
-const struct bd_kernels *bd_openblas_kernels(enum bd_simd_level level)
+int bd_openblas_kernels(enum bd_simd_level level, const struct bd_kernels **ret_kernels, struct bd_error *error)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	pthread_once(&once, fill_tables);
-	return &tables[level];
+	pthread_once(&once, begin);
+	if (library.result)
+		return bd_error_set(error, library.result, "%s", library.error.text);
+	*ret_kernels = &tables[level];
+	return 0;
 }

@@ -10,10 +10,10 @@
 
 #include "trainer/kernels/kernels.h"
 
-/* The kernels of a level that this processor has, with products by OpenBLAS. Any thread. */
-const struct bd_kernels *bd_openblas_kernels(enum bd_simd_level level);
+/* The kernels of a level that this processor has, with products by OpenBLAS, which is loaded at the first call. Any thread. */
+BD_MUST_CHECK int bd_openblas_kernels(enum bd_simd_level level, const struct bd_kernels **ret_kernels, struct bd_error *error);
 
-/* The processor that OpenBLAS has chosen its kernels for, as it names it: "SandyBridge". */
+/* After bd_openblas_kernels: the processor that OpenBLAS has chosen its kernels for, as it names it: "SandyBridge". */
 const char *bd_openblas_core(void);
 
 #endif
