@@ -45,6 +45,19 @@ expect 1 "$bin/batchtrain" evaluate --model-dir b --data nan.yaml --json
 holds out '"loss":null'
 holds err 'nan.yaml: the loss is no finite number: ' '.tfrecord: record ' 'its label holds NaN'
 
+# An evaluation whose loss is not a number is not the best one, whatever its accuracy.
+echo "input: {height: 4, width: 4, channels: 3}
+layers: [flatten, {type: dense, units: 1, activation: sigmoid}]
+loss: binary_crossentropy
+optimizer: {name: sgd, learning_rate: 0.001}
+metrics: [accuracy]" >accuracy.yaml
+for labels in good nan; do
+	expect 0 "$bin/batchtrain" train accuracy.yaml --data good.yaml --eval-data $labels.yaml --best accuracy --eval-every 2 --model-dir best-$labels \
+		--batch 4 --steps 4 --quiet
+done
+[ -e best-good/best.json ] || fail "no best evaluation among good ones"
+[ ! -e best-nan/best.json ] || fail "an evaluation without a loss is the best: $(cat best-nan/best.json)"
+
 # Weights that run away in step 21 (the rate of a boundary begins behind it): finite, and no good. Steps 10 and 20 are.
 model late.yaml '{name: sgd, schedule: {name: step, boundaries: [19], values: [0.001, 1.0e+30]}}'
 expect 1 "$bin/batchtrain" train late.yaml --data good.yaml --model-dir c --batch 4 --steps 400 --checkpoint-every 10 --keep 2 --on-nan skip --quiet

@@ -200,7 +200,8 @@ static bool judge(struct bd_loop *loop)
 	struct bd_loop_state *state = &loop->state;
 	int metric = loop->options.best_metric;
 	double value = metric < 0 ? loop->evaluation.loss : loop->evaluation.metrics[metric];
-	bool better = isfinite(value) &&
+	/* Where the loss is not a number, an accuracy still is one, of predictions that mean nothing. */
+	bool better = isfinite(value) && isfinite(loop->evaluation.loss) &&
 	              (!state->has_best || (metric_falls(loop) ? value < state->best_value : value > state->best_value));
 	if (!better) {
 		state->evaluations_since_best++;
