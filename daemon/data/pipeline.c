@@ -120,11 +120,26 @@ static bool quarantine(struct bd_pipeline *pipeline, const struct bd_job *job)
 	return true;
 }
 
-/* A feature that as many rows as there are records lack is not in the data. False: the stream has failed with that. */
-static bool check_names(struct bd_pipeline *pipeline)
+/*
+ * Whether every record has been through a batch with this one, the next to be published. A rank sees a part of each epoch and `drop` leaves
+ * its end out: they never know. A stream that begins within an epoch has read a whole one after twice as many rows.
+ */
+static bool has_read_all(struct bd_pipeline *pipeline, const struct bd_job *job)
 {
-	bool damaged_only = pipeline->rows_read <= pipeline->skipped;
-	if (pipeline->names_checked || pipeline->rows_read < pipeline->source.records || damaged_only)
+	const struct bd_stream_spec *spec = &pipeline->spec;
+	uint64_t records = pipeline->source.records;
+	if (!pipeline->rows_settled)
+		pipeline->began_within = job->batch.batch > 0 || (spec->remainder == BD_REMAINDER_CARRY && job->batch.epoch > 0);
+	pipeline->rows_settled += job->batch.rows;
+	if (spec->world > 1 || (spec->remainder == BD_REMAINDER_DROP && records % spec->batch))
+		return false;
+	return pipeline->rows_settled >= (pipeline->began_within ? 2 * records : records);
+}
+
+/* A feature that every record lacks is not in the data. False: the stream has failed with that. */
+static bool check_names(struct bd_pipeline *pipeline, const struct bd_job *job)
+{
+	if (pipeline->names_checked || !has_read_all(pipeline, job) || pipeline->rows_settled <= pipeline->skipped)
 		return true;
 	const struct bd_feature *feature = bd_row_plan_not_found(&pipeline->plan);
 	struct bd_error error;
@@ -173,7 +188,7 @@ static bool settle_first(struct bd_pipeline *pipeline)
 		fail_with_fault(pipeline, job);
 		return false;
 	}
-	if (!job->finished || !quarantine(pipeline, job) || !check_names(pipeline))
+	if (!job->finished || !quarantine(pipeline, job) || !check_names(pipeline, job))
 		return false;
 	publish(pipeline, job);
 	pipeline->job_first = (pipeline->job_first + 1) % pipeline->slots;
@@ -366,7 +381,6 @@ static void finish_rows(struct bd_pipeline *pipeline, const struct bd_run *run)
 	    (pipeline->dataset->on_error == BD_ON_ERROR_FAIL && atomic_load_explicit(&job->faulty, memory_order_relaxed)))
 		pipeline->failing = true;
 	bd_clocks_worked(&pipeline->clocks, run->disk_ns, run->decode_ns);
-	pipeline->rows_read += run->count - run->cache_hits;
 	pipeline->cache_hits += run->cache_hits;
 	pipeline->cache_misses += run->cache_misses;
 	learn_row_ns(pipeline, run);

@@ -91,7 +91,8 @@ struct bd_pipeline {
 	struct bd_order_position position; /* of the next job to be opened */
 	struct bd_order_position published; /* of the next batch to be published */
 	struct bd_order_position *behind; /* positions behind the last `slots` + 1 published batches, a ring by `batches` */
-	uint64_t rows_read; /* decoded or found damaged */
+	uint64_t rows_settled; /* of the batches published so far and the one at hand, until names_checked */
+	bool began_within; /* an epoch: the first batch was not its beginning */
 	bool names_checked; /* all features are known to be in the data */
 	uint64_t row_ns; /* worker time of a row lately; 0: not known */
 	struct bd_quarantine quarantine;

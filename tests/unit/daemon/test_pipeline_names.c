@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/stream/order.h"
 #include "tests/support/data_stream.h"
 #include "tests/support/records.h"
 #include "tests/unit/test.h"
@@ -85,10 +86,49 @@ static void feature_that_no_record_has_ends_the_stream(void **state)
 	}
 }
 
+/* Where as many rows as there are records need not be all of them, a feature of one record is never said to be in none. */
+static void rare_feature_is_never_refused_where_not_all_records_were_read(void **state)
+{
+	(void)state;
+	static const struct {
+		uint32_t world;
+		uint64_t epochs, start_batch;
+		enum bd_remainder remainder;
+	} cases[] = { { 1, 2, 9, BD_REMAINDER_SHORT }, { 4, 4, 0, BD_REMAINDER_SHORT }, { 1, 2, 0, BD_REMAINDER_DROP } };
+	char *path = bd_test_path(folder, "rare.tfrecord");
+	bd_test_shard(path, BD_COMPRESSION_NONE, 0, RECORDS, make_rare_record, NULL);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		for (uint64_t seed = 0; seed < 40; seed++) {
+			static struct bd_test_batch batches[ROOM];
+			static const char text[] = "shards: rare.tfrecord\nfeatures: {rare: {type: int64, varlen: true}}\n";
+			struct bd_order_position start = { 0, cases[i].start_batch };
+			struct bd_engine *engine = bd_test_engine(2, MEMORY);
+			struct bd_stream_spec spec;
+			struct bd_error error = { 0 };
+			size_t count;
+			bd_stream_spec_init(&spec);
+			spec.batch = 16;
+			spec.shuffle = BD_SHUFFLE_GLOBAL;
+			spec.seed = seed;
+			spec.world = cases[i].world;
+			spec.epochs = cases[i].epochs;
+			spec.remainder = cases[i].remainder;
+			struct bd_pipeline *pipeline = bd_test_pipeline(engine, folder, text, &spec, &error);
+			assert_non_null(pipeline);
+			assert_int_equal(bd_test_wait_ready(pipeline, &error), BD_PIPELINE_READY);
+			assert_int_equal(bd_test_read_all(pipeline, &start, batches, ROOM, &count), -ENODATA);
+			bd_pipeline_destroy(pipeline);
+			bd_engine_destroy(engine);
+		}
+	}
+	free(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(feature_that_no_record_has_ends_the_stream, setup, teardown),
+		cmocka_unit_test_setup_teardown(rare_feature_is_never_refused_where_not_all_records_were_read, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
