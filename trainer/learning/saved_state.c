@@ -23,11 +23,11 @@ static bool has_state_of(const struct bd_safetensors *file, const char *name)
 	return false;
 }
 
-/* The layer of "optimizer/LAYER/VARIABLE/SLOT"; names of layers may hold slashes. */
+/* The layer of "optimizer/LAYER/VARIABLE/SLOT", empty in a name of fewer parts; names of layers may hold slashes. */
 static const char *layer_of(const char *name, size_t *ret_bytes)
 {
 	const char *layer = name + strlen(PREFIX), *end = name + strlen(name);
-	for (int i = 0; i < 2; i++) /* the slot, then the variable */
+	for (int i = 0; i < 2 && end > layer; i++) /* the slot, then the variable */
 		do
 			end--;
 		while (end > layer && *end != '/');

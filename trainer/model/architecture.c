@@ -48,12 +48,29 @@ static bool differ_sides(const struct report *report, const char *what, const ui
 	return differ(report, what, now, then);
 }
 
+/* As a list, cut off with "..." where it does not fit. */
+static void format_inputs(const struct bd_layer_config *layer, char *text, size_t size)
+{
+	size_t length = (size_t)snprintf(text, size, layer->input_count ? "[" : "[the layer before it");
+	for (size_t i = 0; i < layer->input_count && length < size; i++)
+		length += (size_t)snprintf(text + length, size - length, "%s%s", i ? ", " : "", layer->inputs[i]);
+	if (length < size)
+		length += (size_t)snprintf(text + length, size - length, "]");
+	if (length >= size)
+		snprintf(text + size - sizeof "...]", sizeof "...]", "...]");
+}
+
 static bool differ_inputs(const struct report *report, const struct bd_layer_config *was, const struct bd_layer_config *is)
 {
 	bool same = was->input_count == is->input_count;
 	for (size_t i = 0; same && i < is->input_count; i++)
 		same = strcmp(was->inputs[i], is->inputs[i]) == 0;
-	return !same && differ(report, "inputs", "others", "other layers");
+	if (same)
+		return false;
+	char now[96], then[96];
+	format_inputs(is, now, sizeof now);
+	format_inputs(was, then, sizeof then);
+	return differ(report, "inputs", now, then);
 }
 
 static bool differ_layer(const struct report *report, const struct bd_layer_config *was, const struct bd_layer_config *is)
